@@ -1,0 +1,75 @@
+"""What a sweep says while it works: a bar on a terminal, one greppable line per cell otherwise. All of it on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+    from results.record import Record
+
+QUIET_SECONDS = 20.0
+"""Away from a terminal, a long phase is heard of this often."""
+
+
+class Reporter:
+    """Counts cells and shows what is going on. ``phase`` is the progress callback that methods and readings call."""
+
+    def __init__(self, total: int, stream: TextIO, bar: Bar | None, overall: TaskID | None, current: TaskID | None):
+        self.total, self.done = total, 0
+        self._stream, self._bar, self._overall, self._current = stream, bar, overall, current
+        self._spoke = time.monotonic()
+
+    def phase(self, what: str, done: int, total: int) -> None:
+        if self._bar is not None and self._current is not None:
+            self._bar.update(self._current, description=what, completed=done, total=total, visible=True)
+        elif time.monotonic() - self._spoke > QUIET_SECONDS:
+            self._say(f"  ... {what}: {done} of {total}")
+
+    def finished(self, record: Record, label: str) -> None:
+        self.done += 1
+        cell = record.cell
+        words = [f"[{self.done}/{self.total}]", record.status, label, cell.task, cell.language]
+        shown = record.estimates.get("perplexity") or record.estimates.get("kld_mean")
+        if shown is not None:
+            words.append(f"{'ppl' if 'perplexity' in record.estimates else 'kld'}={shown.value:.4g}")
+        if record.reason:
+            words.append(f"({record.reason})")
+        if record.seconds:
+            words.append(f"{sum(record.seconds.values()):.1f}s")
+        self._say(" ".join(words))
+        if self._bar is not None and self._overall is not None:
+            self._bar.update(self._overall, completed=self.done)
+
+    def notice(self, text: str) -> None:
+        self._say(f"note: {text}")
+
+    def _say(self, line: str) -> None:
+        self._spoke = time.monotonic()
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False)
+        else:
+            print(line, file=self._stream, flush=True)
+
+
+@contextmanager
+def reporting(total: int, stream: TextIO | None = None) -> Iterator[Reporter]:
+    """A Reporter for ``total`` cells; a live bar only where ``stream`` (stderr) is a terminal."""
+    stream = stream or sys.stderr
+    if not stream.isatty():
+        yield Reporter(total, stream, None, None, None)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(file=stream), transient=True) as bar:
+        overall = bar.add_task("cells", total=total)
+        current = bar.add_task("", total=1, visible=False)
+        yield Reporter(total, stream, bar, overall, current)
