@@ -27,7 +27,7 @@ class Variant:
     """One model under one method with its parameters and calibration."""
 
     model: str
-    """As the user named it: a hub id, a folder, a GGUF file or ``bundled:...``. For readers; identity is ``weights``."""
+    """The user's word for it: hub id, folder, GGUF file or ``bundled:...``. For readers; identity is ``weights``."""
     weights: str
     """Digest of the base model's tensors, config and tokenizer."""
     method: str

@@ -1,0 +1,128 @@
+"""Records and samples -> claims: every comparison a page or gate may state, with its uncertainty, verdict and words.
+
+Nothing downstream computes a statistic or makes up a sentence. Two estimands are kept apart: ``changes`` and ``gaps``
+speak of one artifact (its calibration draw is fixed), ``method_changes`` and ``method_gaps`` of a method over new
+draws, where several draws were made; crossings and comparisons speak of methods where there are draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from results import gap as gaps
+from results import sentences
+from results.claim import Change, Claims, Gap, NotMeasured
+from results.contests import compare_methods, comparison_sentences, find_crossings
+from results.evidence import Method, Setting, gather
+from results.gap import Pair, Unmatched
+from results.labels import labels
+from results.losses import changes
+from results.record import Record
+from results.sentences import Sentence
+from results.statistics import LEVEL
+from results.store import Run
+from results.verdicts import AGAINST, language_gaps, open_gaps
+
+
+def make_claims(run: Run, level: float = LEVEL) -> Claims:
+    """Every claim of a run. Raises UnreadableRun where samples are damaged."""
+    settings, notes = gather(run)
+    parts = [_claims_of(setting, level) for setting in settings]
+    return Claims(
+        level=level,
+        changes=tuple(item for part in parts for item in part.changes),
+        gaps=tuple(item for part in parts for item in part.gaps),
+        method_changes=tuple(item for part in parts for item in part.method_changes),
+        method_gaps=tuple(item for part in parts for item in part.method_gaps),
+        crossings=tuple(item for part in parts for item in part.crossings),
+        comparisons=tuple(item for part in parts for item in part.comparisons),
+        comparison_sentences=tuple(item for part in parts for item in part.comparison_sentences),
+        not_measured=tuple(_not_measured(run.records())),
+        unmatched=tuple(item for part in parts for item in part.unmatched),
+        not_established=tuple(item for part in parts for item in part.not_established),
+        notes=tuple(dict.fromkeys([*_about(run), *notes, *(item for part in parts for item in part.notes)])),
+    )
+
+
+def _claims_of(setting: Setting, level: float) -> Claims:
+    methods = setting.methods()
+    is_rolling = setting.protocol == "rolling"
+    notes: list[Sentence] = []
+    pairs, unmatched = _parallel_pairs(setting, notes) if is_rolling else ({}, ())
+    notes += [sentences.unmatched(*item) for item in unmatched]
+    artifacts = [Method(setting.labels[variant.key], (variant,)) for method in methods for variant in method.draws]
+    drawn = [method for method in methods if len(method.draws) > 1]
+    lost: list[Change] = [change for one in artifacts for change in changes(setting, one, level)]
+    found: list[Gap] = [gap for one in artifacts for gap in language_gaps(setting, one, pairs, level)]
+    method_gaps = [gap for method in drawn for gap in language_gaps(setting, method, pairs, level)]
+    crossings, tested = find_crossings(methods, pairs, AGAINST, setting.name, level)
+    comparisons = compare_methods(setting, methods, level) if is_rolling else []
+    missing = open_gaps([*method_gaps, *found])
+    if tested and not crossings:
+        missing.append(sentences.no_crossing(tested))
+    if is_rolling and any((change.log_ratio.clusters or 0) < 10 for change in lost):
+        notes.append(sentences.FEW_PASSAGES)
+    return Claims(
+        level=level,
+        changes=tuple(lost),
+        gaps=tuple(found),
+        method_changes=tuple(change for method in drawn for change in changes(setting, method, level)),
+        method_gaps=tuple(method_gaps),
+        crossings=tuple(crossings),
+        comparisons=tuple(comparisons),
+        comparison_sentences=tuple(comparison_sentences(comparisons)),
+        not_measured=(),
+        unmatched=unmatched,
+        not_established=tuple(missing),
+        notes=tuple(notes),
+    )
+
+
+def _parallel_pairs(
+    setting: Setting, notes: list[Sentence]
+) -> tuple[dict[tuple[str, str], Pair], tuple[Unmatched, ...]]:
+    """(variant key, language) -> Pair on the passages that all languages and variants share; empty without English."""
+    if AGAINST not in setting.none or setting.languages == [AGAINST]:
+        notes.append(sentences.no_gap(AGAINST, setting.languages))
+        return {}, ()
+    parallel = [code for code in setting.languages if set(setting.none[code]) & set(setting.none[AGAINST])]
+    notes += [sentences.not_parallel(code, AGAINST) for code in setting.languages if code not in parallel]
+    cells = {f"`none` {code}": setting.none[code] for code in parallel}
+    cells |= {f"{setting.labels[key]} {code}": read for (key, code), read in setting.read.items() if code in parallel}
+    groups, unmatched = gaps.match(cells)
+    if not groups:
+        return {}, unmatched
+    return {
+        (key, code): gaps.pair(code, read, setting.none[code], groups)
+        for (key, code), read in setting.read.items()
+        if code in parallel
+    }, unmatched
+
+
+def _not_measured(records: Sequence[Record]) -> list[NotMeasured]:
+    """Failed and skipped cells, the languages of one variant, task and reason together."""
+    named = labels(record.cell.variant for record in records)
+    found: dict[tuple[str, str, str, str], list[Record]] = {}
+    for record in records:
+        if record.status != "ok":
+            cause = (record.cell.variant.key, record.cell.task, record.status, record.reason or "")
+            found.setdefault(cause, []).append(record)
+    said = []
+    for (key, task, status, reason), of in found.items():
+        languages = tuple(dict.fromkeys(record.cell.language for record in of))
+        words = sentences.not_measured(named[key], task, languages, status, reason)
+        said.append(NotMeasured(of[0].cell.variant, named[key], task, languages, status, reason, *words))
+    return said
+
+
+def _about(run: Run) -> list[Sentence]:
+    """What a reader must know of the models and draws behind all statements."""
+    variants = {record.cell.variant.key: record.cell.variant for record in run.records()}.values()
+    said = []
+    if any(variant.model == "bundled:gemma-3-270m" for variant in variants):
+        said.append(sentences.IS_4_BIT)
+    calibrated = [variant for variant in variants if variant.calibration is not None]
+    draws = len({variant.draw for variant in calibrated})
+    if calibrated:
+        said.append(sentences.ONE_DRAW if draws == 1 else sentences.several_draws(draws))
+    return said

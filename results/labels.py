@@ -1,0 +1,108 @@
+"""Short names for variants: the least text that tells each from the others of its run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from results.cell import Scalar, Variant, digest_of
+
+ALWAYS = ("bits", "format")
+"""Parameters that readers look for even where all variants share them."""
+
+
+def labels(variants: Iterable[Variant]) -> dict[str, str]:
+    """Variant key -> label, such as ``awq 4-bit group:128, calibrated on en:1 ko:1, draw 2``; unique."""
+    unique = {variant.key: variant for variant in variants}
+    everyone = list(unique.values())
+    shown = _differing_params(everyone)
+    calibrations = _calibrations(everyone)
+    named = {}
+    for key, variant in unique.items():
+        words = [variant.method, *_params(variant, shown)]
+        parts = [" ".join(words)]
+        if variant.calibration is not None and calibrations.get(variant.calibration_label or ""):
+            parts.append(f"calibrated on {calibrations[variant.calibration_label or '']}")
+        if variant.calibration is not None and _differ(_siblings(variant, everyone), "draw"):
+            parts.append(f"draw {variant.draw}")
+        for name in ("dtype", "device"):
+            if _differ(everyone, name):
+                parts.append(str(getattr(variant, name)))
+        for name in ("seed", "code"):
+            of_method = [v for v in everyone if v.method == variant.method]
+            if _differ(of_method, name):
+                parts.append(f"{name} {getattr(variant, name)}")
+        model = f"{short_model(variant.model)}: " if _differ(everyone, "weights") else ""
+        named[key] = model + ", ".join(parts)
+    count = Counter(named.values())
+    return {key: label if count[label] == 1 else f"{label} #{key[:6]}" for key, label in named.items()}
+
+
+def method_key(variant: Variant) -> str:
+    """What all calibration draws of one variant share."""
+    identity = asdict(variant)
+    for name in ("model", "revision", "draw", "calibration"):
+        del identity[name]
+    return digest_of(identity)
+
+
+def without_draw(label: str, variant: Variant) -> str:
+    """The label of a variant as the name of the method it is a draw of."""
+    return label.replace(f", draw {variant.draw}", "")
+
+
+def short_model(model: str) -> str:
+    """The last part of a hub id, a path or ``bundled:...``."""
+    return model.rstrip("/").rsplit("/", 1)[-1].removeprefix("bundled:")
+
+
+def _differing_params(variants: list[Variant]) -> set[str]:
+    """Parameters with more than one value among the variants that have them."""
+    values: dict[str, set[str]] = {}
+    for variant in variants:
+        for name, value in variant.params.items():
+            values.setdefault(name, set()).add(repr(value))
+    return {name for name, found in values.items() if len(found) > 1}
+
+
+def _params(variant: Variant, differing: set[str]) -> list[str]:
+    first = [_said(name, variant.params[name]) for name in ALWAYS if name in variant.params]
+    rest = [_said(name, value) for name, value in variant.params.items() if name in differing and name not in ALWAYS]
+    return first + rest
+
+
+def _said(name: str, value: Scalar) -> str:
+    if name == "bits":
+        return f"{value}-bit"
+    if isinstance(value, bool):
+        return name if value else f"not-{name}"
+    if isinstance(value, str):
+        return value
+    return f"{name}={'none' if value is None else value}"
+
+
+def _calibrations(variants: list[Variant]) -> dict[str, str]:
+    """Calibration label -> the part that differs, empty where there is only one: ``en:1 ko:1`` of
+    ``bundled en:1 ko:1, 4096 tokens`` among others of the same corpus and length."""
+    found = sorted({v.calibration_label or "" for v in variants if v.calibration is not None})
+    if len(found) < 2:
+        return {}
+    split = [label.split(", ") for label in found]
+    if len({len(parts) for parts in split}) > 1:
+        return {label: label for label in found}
+    kept = [column for column in zip(*split, strict=True) if len(set(column)) > 1]
+    rows = [list(row) for row in zip(*kept, strict=True)]
+    firsts = [row[0].split(" ", 1) for row in rows]
+    if len({first[0] for first in firsts}) == 1 and all(len(first) == 2 for first in firsts):
+        rows = [[first[1], *row[1:]] for first, row in zip(firsts, rows, strict=True)]
+    return {label: ", ".join(row) for label, row in zip(found, rows, strict=True)}
+
+
+def _siblings(variant: Variant, variants: list[Variant]) -> list[Variant]:
+    key = method_key(variant)
+    return [other for other in variants if method_key(other) == key]
+
+
+def _differ(variants: list[Variant], name: str) -> bool:
+    return len({getattr(variant, name) for variant in variants}) > 1

@@ -1,0 +1,294 @@
+"""Intervals, tests and powers in closed form. Every number here rests on independent clusters: passages, or windows.
+
+A `Contrast` is a value with its standard error and degrees of freedom; intervals and p values follow from it with
+Student's t. The functions make one from clusters:
+
+    mean(values)                             a plain mean
+    jackknife(statistic, columns)            any smooth function of column sums, by leaving out one cluster at a time
+    crossed(matrix)                          calibration draws x passages, both random
+
+``columns`` is float ``(n, c)``: row i holds the c sums of cluster i. Rows must be independent; columns may be as
+dependent as they like, which is how languages and variants read on the same passages stay paired.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from results.estimate import Estimate
+
+LEVEL = 0.95
+ALPHA = 0.05
+
+Array = np.ndarray
+Statistic = Callable[[Array], Array]
+"""Column sums ``(..., c)`` -> values ``(...)``."""
+Transform = Literal["ratio", "log", "exp"]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A value, its standard error, and the degrees of freedom of that error. ``df`` 0: one cluster, nothing known."""
+
+    value: float
+    se: float
+    df: float
+    clusters: int
+    method: str = "t"
+    n: int | None = None
+
+    def interval(self, level: float = LEVEL) -> Estimate:
+        """Value with its two-sided t interval; without bounds where a single cluster tells nothing of the spread."""
+        if self.df <= 0:
+            return Estimate(self.value, clusters=self.clusters, n=self.n)
+        half = float(stats.t.ppf(0.5 + level / 2, self.df)) * self.se
+        return Estimate(
+            self.value, self.value - half, self.value + half, level, self.method, self.df, self.clusters, self.n
+        )
+
+    def p_greater(self, than: float = 0.0) -> float:
+        """One-sided p of H0: the truth is at most ``than``."""
+        distance = self.value - than
+        if self.df <= 0:
+            return 1.0
+        if self.se == 0:  # an exact comparison: a variant against itself must not divide by zero
+            return 0.0 if distance > 0 else 1.0
+        return float(stats.t.sf(distance / self.se, self.df))
+
+    def p_less(self, than: float = 0.0) -> float:
+        """One-sided p of H0: the truth is at least ``than``."""
+        return Contrast(-self.value, self.se, self.df, self.clusters).p_greater(-than)
+
+    def p(self, null: float = 0.0) -> float:
+        """Two-sided p of H0: the truth is ``null``."""
+        return min(1.0, 2 * min(self.p_greater(null), self.p_less(null)))
+
+
+def mean(values: Sequence[float] | Array) -> Contrast:
+    """The mean of independent values ``(n,)``, with SD/sqrt(n) on n - 1 degrees of freedom."""
+    x = np.asarray(values, dtype=float)
+    n = len(x)
+    if n == 0:
+        raise ValueError("a mean of no values")
+    se = float(x.std(ddof=1) / math.sqrt(n)) if n > 1 else 0.0
+    return Contrast(float(x.mean()), se, n - 1, n)
+
+
+def t_interval(values: Sequence[float] | Array, level: float = LEVEL) -> Estimate:
+    """mean +- t(n - 1) SD / sqrt(n)."""
+    return mean(values).interval(level)
+
+
+def jackknife(statistic: Statistic, columns: Array) -> Contrast:
+    """``statistic`` of the column sums, with the delete-one-cluster standard error on n - 1 degrees of freedom.
+
+    SE^2 = (n - 1)/n * sum (theta_(i) - mean theta_(.))^2, theta_(i) = the statistic without cluster i. The value is
+    the plain statistic, not the bias-corrected one: what is printed is what a reader can recompute from the sums.
+    """
+    columns = np.asarray(columns, dtype=float)
+    n = len(columns)
+    if n == 0:
+        raise ValueError("a jackknife of no clusters")
+    total = columns.sum(axis=0)
+    value = float(statistic(total))
+    if n == 1:
+        return Contrast(value, 0.0, 0, 1, "jackknife")
+    left_out = statistic(total - columns)
+    se = math.sqrt((n - 1) / n * float(((left_out - left_out.mean()) ** 2).sum()))
+    return Contrast(value, se, n - 1, n, "jackknife")
+
+
+def influences(statistic: Statistic, columns: Array) -> Array:
+    """One value per cluster ``(n,)`` whose mean is the statistic: its jackknife pseudo-values, centred on it.
+
+    For a ratio of sums with equal denominators they are the clusters' own ratios.
+    """
+    columns = np.asarray(columns, dtype=float)
+    n = len(columns)
+    total = columns.sum(axis=0)
+    value = float(statistic(total))
+    if n == 1:
+        return np.array([value])
+    left_out = statistic(total - columns)
+    return value - (n - 1) * (left_out - left_out.mean())
+
+
+def ratio_of(transform: Transform) -> Statistic:
+    """sum a / sum b, its logarithm, or (``exp``) itself: exp is applied to the finished interval."""
+    if transform == "log":
+        return lambda sums: np.log(sums[..., 0] / sums[..., 1])
+    if transform in ("ratio", "exp"):
+        return lambda sums: sums[..., 0] / sums[..., 1]
+    raise ValueError(f"the transform is {transform!r}, and 'ratio', 'log' and 'exp' are known")
+
+
+def ratio_jackknife(
+    numerators: Sequence[float] | Array,
+    denominators: Sequence[float] | Array,
+    transform: Transform = "ratio",
+    level: float = LEVEL,
+) -> Estimate:
+    """sum(numerators) / sum(denominators) over clusters, with a delete-one-cluster jackknife t interval.
+
+    transform: ``ratio`` as it is; ``log`` its natural logarithm; ``exp`` the exponential of ratio and bounds, as
+    perplexity is exp(nats / tokens): the interval is made where it is nearly symmetric.
+    """
+    columns = _columns(numerators, denominators)
+    contrast = jackknife(ratio_of(transform), columns)
+    return exponential(contrast.interval(level)) if transform == "exp" else contrast.interval(level)
+
+
+def block_bootstrap(
+    numerators: Sequence[float] | Array,
+    denominators: Sequence[float] | Array,
+    transform: Transform = "ratio",
+    level: float = LEVEL,
+    block: int | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Estimate:
+    """A ratio of sums over consecutive windows of one text: ``block_contrast``'s interval, transformed as asked."""
+    estimate = block_contrast(numerators, denominators, transform, block, resamples, seed).interval(level)
+    return exponential(estimate) if transform == "exp" else estimate
+
+
+def block_contrast(
+    numerators: Sequence[float] | Array,
+    denominators: Sequence[float] | Array,
+    transform: Transform = "ratio",
+    block: int | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Contrast:
+    """A ratio of sums over consecutive windows, its error by the circular block bootstrap.
+
+    Neighbouring windows share a topic, so whole runs of ``block`` windows (default: n^(1/3), rounded up) are drawn,
+    the last window being followed by the first. Degrees of freedom: one less than there are blocks; none under 10
+    windows, which give no interval.
+    """
+    columns = _columns(numerators, denominators)
+    n = len(columns)
+    statistic = ratio_of(transform)
+    value = float(statistic(columns.sum(axis=0)))
+    block = block or math.ceil(n ** (1 / 3))
+    blocks = math.ceil(n / block)
+    if n < 10 or blocks < 2:
+        return Contrast(value, 0.0, 0, n, "block bootstrap")
+    starts = np.random.default_rng(seed).integers(0, n, size=(resamples, blocks))
+    windows = (starts[..., None] + np.arange(block)) % n  # (resamples, blocks, block)
+    drawn = columns[windows.reshape(resamples, -1)[:, :n]].sum(axis=1)  # the last block is cut so that n are drawn
+    return Contrast(value, float(statistic(drawn).std(ddof=1)), blocks - 1, n, "block bootstrap")
+
+
+def bootstrap_t(
+    values: Sequence[float] | Array, level: float = LEVEL, resamples: int = 9999, seed: int = 0
+) -> tuple[Estimate, float]:
+    """The mean of skewed independent values ``(n,)``: its bootstrap-t interval and two-sided p of a zero mean.
+
+    t* = (mean* - mean) / SE* over resamples replaces Student's t. Resamples of one repeated value, whose SE* is 0,
+    are drawn again as an infinite t* of their sign: they widen the interval rather than vanish.
+    """
+    x = np.asarray(values, dtype=float)
+    plain = mean(x)
+    n = len(x)
+    if n < 3 or plain.se == 0:
+        return plain.interval(level), plain.p()
+    drawn = x[np.random.default_rng(seed).integers(0, n, size=(resamples, n))]
+    difference = drawn.mean(axis=1) - plain.value
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = difference / (drawn.std(axis=1, ddof=1) / math.sqrt(n))
+    t = np.sort(np.nan_to_num(t, nan=0.0, posinf=1e6, neginf=-1e6))
+    lower, upper = np.quantile(t, [0.5 - level / 2, 0.5 + level / 2])
+    low, high = plain.value - upper * plain.se, plain.value - lower * plain.se
+    observed = plain.value / plain.se
+    tail = min(np.count_nonzero(t >= observed), np.count_nonzero(t <= observed))
+    p = min(1.0, 2 * (tail + 1) / (resamples + 1))
+    return Estimate(plain.value, float(low), float(high), level, "bootstrap-t", n - 1, n), p
+
+
+def sd(values: Sequence[float] | Array) -> float:
+    """Standard deviation with n - 1; 0 for a single value."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def skewness(values: Sequence[float] | Array) -> float:
+    """Third standardized moment of ``(n,)`` values; 0 where they do not vary."""
+    x = np.asarray(values, dtype=float)
+    deviation = x - x.mean()
+    spread = math.sqrt(float((deviation**2).mean()))
+    return float((deviation**3).mean()) / spread**3 if spread > 0 else 0.0
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm-adjusted p values, in the order given: at most alpha exactly where Holm's procedure rejects at alpha."""
+    m = len(p)
+    order = sorted(range(m), key=lambda i: p[i])
+    adjusted = [0.0] * m
+    largest = 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (m - rank) * p[i]))
+        adjusted[i] = largest
+    return adjusted
+
+
+def crossed(matrix: Sequence[Sequence[float]] | Array) -> Contrast:
+    """The mean of ``(k draws, n passages)`` values for new draws *and* new passages: statements about a method.
+
+    SE^2 = V_draw/k + V_pass/n - MS_res/(kn), V = variances of row and column means, never below the larger of its
+    first two terms; df by Satterthwaite. With one draw its spread is unknown: df 0, no interval.
+
+    V_draw is the variance of row means and so already holds the variance of a mean of n; hence V_draw/k.
+    """
+    x = np.asarray(matrix, dtype=float)
+    k, n = x.shape
+    value = float(x.mean())
+    if k < 2 or n < 2:
+        return Contrast(value, 0.0, 0, n, "crossed")
+    rows, columns = x.mean(axis=1), x.mean(axis=0)
+    draw, passage = float(rows.var(ddof=1)) / k, float(columns.var(ddof=1)) / n
+    residual = x - rows[:, None] - columns[None, :] + value
+    residual_ms = float((residual**2).sum()) / ((k - 1) * (n - 1))
+    square = max(draw + passage - residual_ms / (k * n), draw, passage)
+    if square == 0:
+        return Contrast(value, 0.0, n - 1, n, "crossed")
+    df = square**2 / (draw**2 / (k - 1) + passage**2 / (n - 1))
+    return Contrast(value, math.sqrt(square), df, n, "crossed")
+
+
+def smallest_detectable(sd: float, n: int, level: float = LEVEL, power: float = 0.8, family: int = 1) -> float:
+    """The effect found with probability ``power`` among ``n`` clusters of standard deviation ``sd``.
+
+    (t(1 - alpha/2) + t(power)) SD / sqrt(n); ``family`` comparisons at once divide alpha, as Holm's first step does.
+    """
+    if n < 2:
+        raise ValueError(f"{n} clusters detect no effect of any size; at least 2 are needed")
+    alpha = (1 - level) / family
+    return float(stats.t.ppf(1 - alpha / 2, n - 1) + stats.t.ppf(power, n - 1)) * sd / math.sqrt(n)
+
+
+def _columns(numerators: Sequence[float] | Array, denominators: Sequence[float] | Array) -> Array:
+    a, b = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
+    if a.shape != b.shape or a.ndim != 1:
+        raise ValueError(f"numerators have shape {a.shape} and denominators {b.shape}; both are one per cluster")
+    return np.stack([a, b], axis=1)
+
+
+def exponential(estimate: Estimate) -> Estimate:
+    """exp of a value and its bounds."""
+    low, high = (None if bound is None else math.exp(bound) for bound in (estimate.low, estimate.high))
+    return Estimate(
+        math.exp(estimate.value),
+        low,
+        high,
+        estimate.level,
+        estimate.method,
+        estimate.df,
+        estimate.clusters,
+        estimate.n,
+    )

@@ -1,0 +1,306 @@
+"""A run: an append-only folder of records, samples and environments that survives a crash at any moment.
+
+    records.jsonl          one line per finished cell; the latest line of a key counts
+    samples/<2 hex>/...    the samples of one record, named by the cell's key and their own digest
+    environments.jsonl     what produced the records, by digest
+    sweep-<digest>.toml    the resolved configuration of each sweep that wrote here
+    lock                   held with flock by the one driver that may write; freed by the kernel when it dies
+
+A record's line carries the size and digest of its samples, which are on disk before it: a record never points at
+samples that were lost, and samples that were cut short or altered afterwards are noticed.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from results.cell import Cell, Variant, digest_of
+from results.environment import Environment
+from results.estimate import Estimate, Sample
+from results.files import append_line, create_folder, read_lines, repair, replace
+from results.lock import release, take_lock
+from results.record import SCHEMA, Record
+
+RECORDS = "records.jsonl"
+ENVIRONMENTS = "environments.jsonl"
+
+
+class UnreadableRun(ValueError):
+    """The run is missing, damaged or written by a newer version; the message names file and line."""
+
+
+class Line(NamedTuple):
+    """One parsed line of records.jsonl and where it stands."""
+
+    number: int
+    value: dict[str, Any]
+
+
+def migrate(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A record's JSON of any known schema as JSON of the present one. Raises ValueError for an unknown schema."""
+    schema = value.get("schema")
+    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
+        raise ValueError(f"its schema is {schema!r}, and schemas are numbered 1 to {SCHEMA}")
+    if schema > SCHEMA:
+        raise ValueError(
+            f"its schema is {schema}, and this version of langgap reads schemas 1 to {SCHEMA}; install a newer langgap"
+        )
+    return dict(value)
+
+
+class Run:
+    """An open run folder. Read it from anywhere; write it inside ``with Run.open(folder, write=True) as run``."""
+
+    def __init__(self, folder: Path, write: bool, lock: int | None, notices: list[str]) -> None:
+        self.folder = folder
+        self.notices = notices
+        """What a reader should know about the folder's state, such as a torn last line that was dropped."""
+        self._write = write
+        self._lock = lock
+        self._count = 0
+        self._lines: dict[str, Line] = {}
+        self._environments: dict[str, Environment] = {}
+        self._records: dict[str, Record] = {}
+
+    @classmethod
+    def open(cls, folder: str | Path, write: bool = False) -> Run:
+        """Open a run; with ``write`` create it if need be, take its lock and repair a torn last line.
+
+        Raises UnreadableRun (missing, damaged, newer schema), RunLocked (another driver), StoreError (disk).
+        """
+        folder = Path(folder)
+        if not write and not (folder / RECORDS).is_file():
+            there = "holds no records.jsonl" if folder.is_dir() else "does not exist"
+            raise UnreadableRun(f"{folder} is no run folder: it {there}. Make a run with: python -m harness sweep")
+        lock = None
+        if write:
+            create_folder(folder)
+            lock = take_lock(folder)
+        run = cls(folder, write, lock, [])
+        try:
+            with _without_collector():
+                run._load()
+        except BaseException:
+            run.close()
+            raise
+        return run
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the lock back; the run can no longer be written."""
+        if self._lock is not None:
+            release(self._lock)
+            self._lock = None
+        self._write = False
+
+    def append(self, record: Record, samples: Iterable[Sample] = ()) -> None:
+        """Keep one record and its samples: on disk when this returns. StoreError if it cannot be written."""
+        self._require_write()
+        value = record.to_json()
+        content = _sample_bytes(samples)
+        if content:
+            value["samples"] = {"digest": _digest(content), "size": len(content)}
+            path = self._samples_path(record.cell.key, value["samples"]["digest"])
+            replace(path, content)
+        append_line(self.folder / RECORDS, _line_bytes(value))
+        self._count += 1
+        self._lines[record.cell.key] = Line(self._count, value)
+        self._records[record.cell.key] = record
+
+    def records(self) -> list[Record]:
+        """The latest record of every key, in the order in which the keys first appeared."""
+        variants: dict[str, Variant] = {}
+        with _without_collector():
+            for key, line in self._lines.items():
+                if key not in self._records:
+                    self._records[key] = self._record(line, variants)
+        return [self._records[key] for key in self._lines]
+
+    def record(self, key: str) -> Record | None:
+        """The latest record of one cell, or None."""
+        if key in self._lines and key not in self._records:
+            self._records[key] = self._record(self._lines[key], {})
+        return self._records.get(key)
+
+    def pending(self, cells: Iterable[Cell]) -> list[Cell]:
+        """The cells still to be measured: those whose latest record is not ok, or whose samples are not all there."""
+        return [cell for cell in cells if not self._is_done(cell.key)]
+
+    def samples(self, key: str) -> tuple[Sample, ...]:
+        """The samples of a cell's latest record; UnreadableRun if they were cut short, altered or lost."""
+        line = self._lines.get(key)
+        kept = line.value.get("samples") if line else None
+        if kept is None:
+            return ()
+        path = self._samples_path(key, kept["digest"])
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UnreadableRun(f"{path} cannot be read ({error.strerror}): {_REMEASURE}") from error
+        if len(content) != kept["size"]:
+            raise UnreadableRun(
+                f"{path} was cut short or added to: it has {len(content)} bytes and its record says {kept['size']}. "
+                f"{_REMEASURE}"
+            )
+        if _digest(content) != kept["digest"]:
+            raise UnreadableRun(f"{path} was altered: its digest is not the one in its record. {_REMEASURE}")
+        return tuple(Sample(**json.loads(row)) for row in content.splitlines())
+
+    def environment(self, digest: str) -> Environment | None:
+        """What produced the records that carry this digest; None if it was never stored."""
+        return self._environments.get(digest)
+
+    def add_environment(self, environment: Environment) -> str:
+        """Keep an environment once; return the digest for ``Record.environment``."""
+        self._require_write()
+        value = environment.to_json()
+        digest = digest_of(value)
+        if digest not in self._environments:
+            append_line(self.folder / ENVIRONMENTS, _line_bytes({"digest": digest, "environment": value}))
+            self._environments[digest] = environment
+        return digest
+
+    def config(self, text: str) -> Path:
+        """Keep a resolved configuration as ``sweep-<digest>.toml``; the same text gives the same file."""
+        self._require_write()
+        content = text.encode()
+        path = self.folder / f"sweep-{_digest(content)}.toml"
+        if not path.exists():
+            replace(path, content)
+        return path
+
+    def configs(self) -> list[Path]:
+        """The configurations of all sweeps that wrote here, oldest first."""
+        return sorted(self.folder.glob("sweep-*.toml"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+    def _load(self) -> None:
+        for number, value in self._read(RECORDS):
+            try:
+                value = migrate(value)
+                key = value["key"]
+            except KeyError:
+                raise UnreadableRun(f"{self.folder / RECORDS}, line {number}: the record has no key") from None
+            except ValueError as error:
+                raise UnreadableRun(f"{self.folder / RECORDS}, line {number}: {error}") from None
+            self._lines[key] = Line(number, value)
+            self._count = number
+        for number, value in self._read(ENVIRONMENTS):
+            try:
+                self._environments[value["digest"]] = Environment.from_json(value["environment"])
+            except (KeyError, TypeError) as error:
+                raise UnreadableRun(f"{self.folder / ENVIRONMENTS}, line {number}: no environment ({error})") from None
+
+    def _read(self, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Number and value of each line; the torn last one is dropped with a notice, and cut off if we may write."""
+        path = self.folder / name
+        if not path.exists():
+            return
+        try:
+            lines, torn = read_lines(path)
+        except OSError as error:
+            raise UnreadableRun(f"{path} cannot be read ({error.strerror})") from error
+        good = 0
+        for number, line in enumerate(lines, start=1):
+            try:
+                value = json.loads(line)
+                if not isinstance(value, dict):
+                    raise ValueError("it is not a JSON object")
+            except ValueError as error:
+                if number == len(lines) and not torn:
+                    torn = line + b"\n"
+                    break
+                raise UnreadableRun(
+                    f"{path}, line {number}: damaged ({error}); remove or mend this line, the others are whole"
+                ) from None
+            good += len(line) + 1
+            yield number, value
+        if torn:
+            done = "dropped" if self._write else "ignored"
+            what = "; the next sweep measures that cell again" if name == RECORDS else ""
+            self.notices.append(
+                f"{path}: its last line was incomplete ({len(torn)} bytes, left by an interrupted write) and is "
+                f"{done}{what}"
+            )
+            if self._write:
+                repair(path, good)
+
+    def _record(self, line: Line, variants: dict[str, Variant]) -> Record:
+        """A Record of a line; equal variants are built once, so that their keys are hashed once."""
+        fields = {k: v for k, v in line.value.items() if k not in ("key", "cell", "estimates", "samples")}
+        try:
+            cell = dict(line.value["cell"])
+            name = json.dumps(cell["variant"], sort_keys=True)
+            if name not in variants:
+                variants[name] = Variant(**cell["variant"])
+            estimates = {name: Estimate(**e) for name, e in line.value["estimates"].items()}
+            return Record(cell=Cell(**{**cell, "variant": variants[name]}), estimates=estimates, **fields)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UnreadableRun(f"{self.folder / RECORDS}, line {line.number}: no record ({error})") from None
+
+    def _is_done(self, key: str) -> bool:
+        line = self._lines.get(key)
+        if line is None or line.value.get("status") != "ok":
+            return False
+        kept = line.value.get("samples")
+        if kept is None:
+            return True
+        path = self._samples_path(key, kept["digest"])
+        try:
+            size = path.stat().st_size
+        except OSError:
+            size = -1
+        if size == kept["size"]:
+            return True
+        notice = f"{path} is missing or cut short: its cell is measured again"
+        if notice not in self.notices:
+            self.notices.append(notice)
+        return False
+
+    def _samples_path(self, key: str, digest: str) -> Path:
+        # The digest in the name keeps a second measurement from overwriting samples that a record still points at.
+        return self.folder / "samples" / key[:2] / f"{key}-{digest[:8]}.jsonl"
+
+    def _require_write(self) -> None:
+        if not self._write:
+            raise RuntimeError(f"{self.folder} is open for reading; open it with write=True to add to it")
+
+
+_REMEASURE = "Delete the file and run the same sweep again: only this cell is measured again."
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Pause the cycle collector: it walks all the objects again and again while we make 100,000 lines of them."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _line_bytes(value: Mapping[str, Any]) -> bytes:
+    # A lone surrogate (a model may write one) becomes its JSON escape and so survives the way to disk and back.
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _sample_bytes(samples: Iterable[Sample]) -> bytes:
+    rows = ({k: v for k, v in sample.__dict__.items() if v is not None} for sample in samples)
+    return b"".join(_line_bytes({**row, "quantities": dict(row["quantities"])}) for row in rows)
