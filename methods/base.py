@@ -21,6 +21,10 @@ def silent(what: str, done: int, total: int) -> None:
     """The progress callback of somebody who does not want to know."""
 
 
+class MissingLibrary(ImportError):
+    """A library that this method wraps is not installed; the message is the sentence with the install command."""
+
+
 class UnsupportedModel(ValueError):
     """This method cannot compress this model; the message names the architecture and what is allowed."""
 
@@ -50,8 +54,8 @@ class Source:
         import torch
         from transformers import AutoModelForCausalLM
 
-        model = AutoModelForCausalLM.from_pretrained(self.folder, dtype=getattr(torch, self.dtype))
-        return model.to(self.device).eval()
+        auto: Any = AutoModelForCausalLM
+        return auto.from_pretrained(self.folder, dtype=getattr(torch, self.dtype)).to(self.device).eval()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,138 @@
+"""The runtime modules that hold packed buffers. ``KINDS`` names them for the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from methods._affine import Affine, dequantize, quantize
+from methods._packing import pack, packed_columns, unpack
+
+
+class AffineLinear(nn.Module):
+    """A linear layer stored as packed codes with a scale and a zero per group (see ``_affine``).
+
+    Buffers: ``codes`` uint8 ``(out, packed in)``; ``scale`` ``(out, groups)``; ``zero`` uint8, all ``out * groups``
+    zeros packed as one row, absent when symmetric; ``bias`` ``(out,)`` or absent.
+    """
+
+    KIND: ClassVar[str] = "affine"
+    PARTS: ClassVar[Mapping[str, str]] = {"codes": "codes", "scale": "scales", "zero": "scales", "bias": "rest"}
+    """Buffer -> the part of the footprint it is weighed in. A bias is no product of compression."""
+    ACTIVATION_TYPED: ClassVar[frozenset[str]] = frozenset({"bias"})
+    """Buffers that follow the model's dtype; all others keep the type they are stored in."""
+
+    codes: Tensor
+    scale: Tensor
+    zero: Tensor | None
+    bias: Tensor | None
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bits: int,
+        group: int | None,
+        symmetric: bool = False,
+        bias: bool = False,
+        scale: str = "float16",
+    ) -> None:
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        self.bits, self.group, self.symmetric = bits, group, symmetric
+        groups = 1 if group is None else in_features // group
+        self.groups = groups
+        packed = packed_columns(out_features * groups, bits)
+        self.register_buffer("codes", torch.empty(out_features, packed_columns(in_features, bits), dtype=torch.uint8))
+        self.register_buffer("scale", torch.empty(out_features, groups, dtype=getattr(torch, scale)))
+        self.register_buffer("zero", None if symmetric else torch.empty(packed, dtype=torch.uint8))
+        self.register_buffer("bias", torch.empty(out_features) if bias else None)
+
+    @classmethod
+    def from_weight(
+        cls,
+        weight: Tensor,
+        bits: int,
+        group: int | None,
+        symmetric: bool = False,
+        bias: Tensor | None = None,
+        low: Tensor | None = None,
+        high: Tensor | None = None,
+    ) -> AffineLinear:
+        """Quantize ``weight (out, in)``, finite, any floating type. ``low``, ``high``: see ``_affine.quantize``."""
+        affine = quantize(weight.detach(), bits, group, symmetric, low, high)
+        return cls.from_affine(affine, bits, group, symmetric, bias)
+
+    @classmethod
+    def from_affine(
+        cls, affine: Affine, bits: int, group: int | None, symmetric: bool = False, bias: Tensor | None = None
+    ) -> AffineLinear:
+        """Pack what is already quantized."""
+        rows, columns = affine.codes.shape
+        with torch.device("meta"):
+            scale = str(affine.scale.dtype).removeprefix("torch.")
+            layer = cls(columns, rows, bits, group, symmetric, bias is not None, scale)
+        layer.codes = pack(affine.codes, bits)
+        layer.scale = affine.scale
+        layer.zero = None if symmetric else pack(affine.zero.reshape(1, -1), bits).view(-1)
+        layer.bias = None if bias is None else bias.detach().clone()
+        return layer
+
+    def spec(self) -> dict[str, Any]:
+        """All that is needed to build an empty layer of this shape: JSON."""
+        return {
+            "kind": self.KIND,
+            "in_features": self.in_features,
+            "out_features": self.out_features,
+            "bits": self.bits,
+            "group": self.group,
+            "symmetric": self.symmetric,
+            "bias": self.bias is not None,
+            "scale": str(self.scale.dtype).removeprefix("torch."),
+        }
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> AffineLinear:
+        """A layer with unset buffers."""
+        return cls(**{name: value for name, value in spec.items() if name != "kind"})
+
+    def dequantize(self) -> Tensor:
+        """float32 ``(out, in)``."""
+        codes = unpack(self.codes, self.bits, self.in_features)
+        if self.zero is None:
+            zero = torch.full_like(self.scale, 2 ** (self.bits - 1))
+        else:
+            zero = unpack(self.zero.view(1, -1), self.bits, self.scale.numel()).view(self.scale.shape)
+        return dequantize(Affine(codes, self.scale, zero), self.group)
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return linear(x, self.dequantize().to(x.dtype), bias)
+
+    def materialize(self, dtype: torch.dtype) -> nn.Linear:
+        """An ordinary linear layer with the same numbers, in ``dtype``."""
+        with torch.device("meta"):
+            layer = nn.Linear(self.in_features, self.out_features, self.bias is not None)
+        layer.weight = nn.Parameter(self.dequantize().to(dtype), requires_grad=False)
+        if self.bias is not None:
+            layer.bias = nn.Parameter(self.bias.to(dtype), requires_grad=False)
+        return layer
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> AffineLinear:
+        """``model.to(bfloat16)`` must not round the scales: they only follow the device."""
+        scale = self.scale
+        super()._apply(fn, recurse)
+        self.scale = scale.to(self.codes.device)
+        return self
+
+    def extra_repr(self) -> str:
+        return f"in={self.in_features}, out={self.out_features}, bits={self.bits}, group={self.group or 'row'}"
+
+
+KINDS: dict[str, type[AffineLinear]] = {AffineLinear.KIND: AffineLinear}
+"""Kind in a layer's spec -> class. A new kind has the same ``KIND``, ``PARTS``, ``ACTIVATION_TYPED``, ``spec``,
+``from_spec``, ``dequantize`` and ``materialize``."""
