@@ -1,0 +1,153 @@
+"""A run folder in, one self-contained page out, with its plots and tables as files beside it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+from markupsafe import Markup, escape
+
+from reports import svg
+from reports.palette import Mark
+from reports.plots import Plot, panel_figure, whole_figure, words_in
+from reports.png import fonts_for
+from reports.sections import Page, Section, gather, page
+from reports.shown import Table
+from reports.terminal import markdown
+from reports.words import Words
+from results.claims import make_claims
+from results.files import replace
+from results.store import Run
+
+TEMPLATES = Path(__file__).parent / "templates"
+SQUARE = "M1 1h10v10h-10z"
+
+
+def to_stderr(notice: str) -> None:
+    print(notice, file=sys.stderr)
+
+
+def write_report(run_folder: str | Path, lang: str = "en", notice: Callable[[str], None] = to_stderr) -> Path:
+    """Write report.html, summary.md, plots/*.svg, plots/*.png and tables/*.csv into the run folder; return the page.
+
+    The same records give the same bytes. ``notice`` is told what could not be drawn, such as a PNG for which no font
+    is installed. Raises ValueError for a language without words, and what ``Run.open`` raises.
+    """
+    words = Words(lang)
+    folder = Path(run_folder)
+    run = Run.open(folder)
+    claims = make_claims(run)
+    gathered = gather(run, claims, words)
+    content = page(gathered, words)
+    for section in content.sections:
+        if section.plot:
+            _write_plot(folder, section.plot, words, notice)
+        for view in section.tables:
+            _write_csv(folder, view.table)
+    replace(folder / "summary.md", markdown(gathered, content, words).encode())
+    path = folder / "report.html"
+    replace(path, render(content, words).encode())
+    return path
+
+
+def render(content: Page, words: Words) -> str:
+    """The page as HTML; every word in it that is not ours is escaped."""
+    styles = svg.Styles()
+    sections = [_drawn(section, styles) for section in content.sections]
+    sheet = "\n".join(
+        [
+            *svg.scheme_rules(),
+            f":root{{--fonts:{svg.FONTS}}}",
+            (TEMPLATES / "style.css").read_text(encoding="utf-8"),
+            *(f".{role}{{fill:var(--{role})}}" for role in svg.LIGHT),
+            *styles.rules(),
+        ]
+    )
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["code"] = _code
+    digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
+    html = environment.get_template("report.html").render(
+        words=words,
+        style=Markup(sheet),  # ours alone: no word of a record enters a style
+        style_hash=Markup(f"sha256-{digest}"),
+        models=content.models,
+        lead=content.lead,
+        sections=sections,
+    )
+    # Control characters are no text and would make the page invalid; a hostile name may hold them.
+    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", html)
+
+
+def _code(text: str) -> Markup:
+    """Escaped text with `backticks` as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+class Key(NamedTuple):
+    word: str
+    role: str
+    path: str
+
+
+class Drawn(NamedTuple):
+    """A plot as the template takes it."""
+
+    key: list[Key]
+    panels: list[Markup]
+
+
+def _drawn(section: Section, styles: svg.Styles) -> dict[str, Any]:
+    plot, shown = section.plot, None
+    if plot:
+        panels = [
+            Markup(svg.markup(panel_figure(panel), f"{plot.name}-{i}", f"{plot.title}: {panel.title}", styles))
+            for i, panel in enumerate(plot.panels)
+        ]
+        shown = Drawn([_key(word, mark) for word, mark in plot.key], panels)
+    file = f"plots/{plot.name}.svg" if plot else None
+    tables = [
+        {"table": view.table, "open": view.open, "svg": file if i == 0 else None}
+        for i, view in enumerate(section.tables)
+    ]
+    return {**vars(section), "plot": shown, "tables": tables}
+
+
+def _key(word: str, mark: Mark | str) -> Key:
+    return Key(word, mark.role, mark.path) if isinstance(mark, Mark) else Key(word, mark, SQUARE)
+
+
+def _write_plot(folder: Path, plot: Plot, words: Words, notice: Callable[[str], None]) -> None:
+    figure = whole_figure(plot)
+    replace(folder / "plots" / f"{plot.name}.svg", svg.document(figure, plot.name, plot.title).encode())
+    path = folder / "plots" / f"{plot.name}.png"
+    fonts, without = fonts_for(words_in(figure))
+    if without:
+        path.unlink(missing_ok=True)  # an older one would not be of these records
+        notice(words.say("png_skipped", plot=plot.name, glyphs=without[:12]))
+        return
+    if fonts:
+        figure = whole_figure(plot, fonts)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150, metadata={"Software": None})
+
+
+def _write_csv(folder: Path, table: Table) -> None:
+    frame = table.frame.map(_defused)
+    replace(folder / "tables" / f"{table.name}.csv", frame.to_csv(index=False, lineterminator="\n").encode())
+
+
+def _defused(cell: Any) -> Any:
+    """A text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "@", "\t")) else cell

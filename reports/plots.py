@@ -1,0 +1,347 @@
+"""The plots, each a row of small panels: drawn one by one for the page, and together for files.
+
+Every function here takes a plain frame (columns named in its docstring) and draws what it is given. A missing number
+is not drawn; its table says why.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+from reports.palette import LIGHT, Mark
+from reports.words import Words, own_name, tagged_name
+
+PANEL = (3.6, 2.55)  # inches; a panel is about as wide as a telephone
+LINE = 0.16  # inches of a title's further line
+RIGHT, NAMES = 0.14, 1.32  # inches right of the axes, and left of them where languages are named
+INK, MUTED, GRID, PAGE = (LIGHT[role] for role in ("ink", "muted", "grid", "page"))
+STYLE: dict[Any, Any] = {
+    "text.parse_math": False,  # a model's name may hold dollar signs
+    "axes.unicode_minus": True,
+    "font.family": ["DejaVu Sans"],  # comes with matplotlib: the layout is the same everywhere
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": MUTED,
+    "axes.titlecolor": INK,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.facecolor": PAGE,
+    "figure.facecolor": PAGE,
+    "savefig.facecolor": PAGE,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "axes.linewidth": 0.7,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "legend.frameon": False,
+}
+PARTS = {
+    "code_bytes": "c1",
+    "scale_bytes": "c5",
+    "side_bytes": "c4",
+    "embedding_bytes": "g1",
+    "head_bytes": "g2",
+    "rest_bytes": "g3",
+}
+"""Parts of a model and their colours: what a method wrote is coloured, what none touches is grey."""
+FILL = {"established": "full", "depends on the scale": "left", "not established": "none"}
+
+
+@dataclass(frozen=True)
+class Panel:
+    title: str
+    draw: Callable[[Axes], None]
+    height: float = PANEL[1]
+    framed: bool = False
+    left: float = 0.56
+    """Inches for the words left of the axes."""
+
+    @property
+    def heading(self) -> list[str]:
+        """The title in lines that fit the panel."""
+        return textwrap.wrap(self.title, 42) or [""]
+
+    @property
+    def tall(self) -> float:
+        """Inches, with the title's further lines."""
+        return self.height + LINE * (len(self.heading) - 1)
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Panels that answer one question. ``name`` is its file name."""
+
+    name: str
+    title: str
+    panels: Sequence[Panel]
+    key: Sequence[tuple[str, Mark | str]] = ()
+    """The legend: words with a variant's mark or the role of a colour."""
+
+
+def panel_figure(panel: Panel) -> Figure:
+    with matplotlib.rc_context(STYLE):
+        figure = _empty(PANEL[0], panel.tall)
+        _draw_panel(_place(figure, panel, 0.0, 0.0), panel)
+        return figure
+
+
+def whole_figure(plot: Plot, fonts: Sequence[str] = ()) -> Figure:
+    """All panels and the legend in one figure, for a file; ``fonts`` are added for glyphs DejaVu Sans lacks."""
+    style: dict[Any, Any] = {**STYLE, "font.family": ["DejaVu Sans", *fonts]}
+    columns = min(4, len(plot.panels))
+    rows = -(-len(plot.panels) // columns)
+    tall = max(panel.tall for panel in plot.panels)
+    keys = max(1, 2 * columns)
+    foot = 0.12 + 0.24 * -(-len(plot.key) // keys)
+    with matplotlib.rc_context(style):
+        figure = _empty(PANEL[0] * columns, tall * rows + foot + 0.4)
+        for place, panel in enumerate(plot.panels):
+            row, column = divmod(place, columns)
+            # Each panel hangs from the top of its row.
+            bottom = foot + tall * (rows - row) - panel.tall
+            _draw_panel(_place(figure, panel, PANEL[0] * column, bottom), panel)
+        figure.text(0.12 / figure.get_figwidth(), 1 - 0.28 / figure.get_figheight(), plot.title, size=11, weight="bold")
+        if plot.key:
+            figure.legend(handles=[_handle(word, mark) for word, mark in plot.key], loc="lower left", ncols=keys)
+        return figure
+
+
+def _empty(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _place(figure: Figure, panel: Panel, x: float, y: float) -> Axes:
+    """Axes with room for their words, in the panel whose lower left corner is at (x, y) inches."""
+    top, bottom = 0.3 + panel.tall - panel.height, 0.46
+    width, height = figure.get_size_inches()
+    return figure.add_axes(
+        (
+            (x + panel.left) / width,
+            (y + bottom) / height,
+            (PANEL[0] - panel.left - RIGHT) / width,
+            (panel.tall - top - bottom) / height,
+        )
+    )
+
+
+def words_in(figure: Figure) -> str:
+    """Every text of a figure, to check that a font has its glyphs."""
+    from matplotlib.text import Text
+
+    return "".join(text.get_text() for text in figure.findobj(Text))
+
+
+def perplexity_panels(frame: pd.DataFrame, marks: Mapping[str, Mark], words: Words, worst: str | None) -> list[Panel]:
+    """Columns variant, language, megabytes, perplexity, low, high, on_front, is_none; one panel a language."""
+    panels = []
+    for language, rows in frame.groupby("language", sort=False):
+        title = tagged_name(str(language)) + (f" · {words['worst_panel']}" if language == worst else "")
+
+        def draw(ax: Axes, rows: pd.DataFrame = rows) -> None:
+            front = rows[rows["on_front"]].sort_values("megabytes")
+            ax.plot(front["megabytes"], front["perplexity"], color=MUTED, lw=1, zorder=1)
+            for row in _rows(rows):
+                _point(ax, row.megabytes, row.perplexity, marks[row.variant], y=(row.low, row.high))
+                if row.is_none:
+                    ax.axhline(row.perplexity, color=MUTED, lw=0.8, ls=":", zorder=0)
+            _vertical_scale(ax, rows["perplexity"])
+            ax.margins(x=0.12, y=0.12)
+            ax.xaxis.set_major_locator(MaxNLocator(4))
+            ax.set_xlabel(words["megabytes"])
+
+        panels.append(Panel(title, draw, framed=language == worst))
+    return panels
+
+
+def change_panels(frame: pd.DataFrame, marks: Mapping[str, Mark], words: Words, label: str) -> list[Panel]:
+    """Columns variant, setting, language, value, low, high; one panel a variant and setting, one row a language."""
+    return _forests(frame, marks, words, label, lambda row: "full")
+
+
+def gap_panels(frame: pd.DataFrame, marks: Mapping[str, Mark], words: Words, label: str) -> list[Panel]:
+    """As ``change_panels``, with the column verdict, which decides how a mark is filled."""
+    return _forests(frame, marks, words, label, lambda row: FILL.get(row.verdict, "none"))
+
+
+def point_panels(frame: pd.DataFrame, marks: Mapping[str, Mark], words: Words) -> list[Panel]:
+    """Columns variant, setting, language, x, x_low, x_high, y, y_low, y_high; one panel a language and setting, one
+    point a variant."""
+    panels = []
+    for (setting, language), rows in frame.groupby(["setting", "language"], sort=False):
+
+        def draw(ax: Axes, rows: pd.DataFrame = rows, language: str = str(language)) -> None:
+            values = pd.concat([rows["x"], rows["y"]])
+            if values.min() > 0 and values.max() > 8 * values.min():
+                for axis, set_scale in ((ax.xaxis, ax.set_xscale), (ax.yaxis, ax.set_yscale)):
+                    _log(axis, set_scale, values.max() / values.min())
+            else:
+                ax.xaxis.set_major_locator(MaxNLocator(4))
+                ax.yaxis.set_major_locator(MaxNLocator(5))
+                ax.axhline(0, color=MUTED, lw=0.7, zorder=0)
+                ax.axvline(0, color=MUTED, lw=0.7, zorder=0)
+            for row in _rows(rows):
+                _point(ax, row.x, row.y, marks[row.variant], x=(row.x_low, row.x_high), y=(row.y_low, row.y_high))
+            ax.axline((1, 1), (2, 2), color=MUTED, lw=0.9, ls="--", zorder=0)
+            ax.margins(0.15)
+            ax.set_xlabel(words.say("extra_bits_in", language=own_name("en")))
+            ax.set_ylabel(own_name(language))
+
+        panels.append(Panel(_with_setting(tagged_name(str(language)), setting), draw))
+    return panels
+
+
+def size_panels(frame: pd.DataFrame, words: Words) -> list[Panel]:
+    """Columns variant and the PARTS in bytes; one panel, one bar a variant."""
+
+    def draw(ax: Axes) -> None:
+        for place, row in enumerate(_rows(frame)):
+            left = 0.0
+            for part, role in PARTS.items():
+                megabytes = getattr(row, part) / 1e6
+                if pd.notna(megabytes) and megabytes > 0:
+                    ax.barh(place, megabytes, left=left, height=0.5, color=LIGHT[role], edgecolor=PAGE, linewidth=0.6)
+                    left += megabytes
+            ax.text(0, place - 0.32, f"{row.variant} · {left:,.0f} MB", va="bottom", fontsize=8)
+        ax.set_ylim(len(frame) - 0.5, -0.85)
+        ax.set_yticks([])
+        ax.spines["left"].set_visible(False)
+        ax.grid(visible=False, axis="y")
+        ax.xaxis.set_major_locator(MaxNLocator(5))
+        ax.set_xlabel("MB")
+
+    return [Panel("", draw, height=0.75 + 0.44 * max(2, len(frame)), left=RIGHT)]
+
+
+def _forests(
+    frame: pd.DataFrame, marks: Mapping[str, Mark], words: Words, label: str, fill: Callable[..., str]
+) -> list[Panel]:
+    reach = frame.assign(far=frame[["value", "low", "high"]].abs().max(axis=1)).groupby(
+        ["variant", "setting"], sort=False
+    )["far"]
+    apart = reach.max().max() > 4 * reach.max().min()
+    edges = frame[["value", "low", "high"]].min().min(), frame[["value", "low", "high"]].max().max()
+    languages = list(dict.fromkeys(frame["language"]))
+    panels = []
+    for (variant, setting), rows in frame.groupby(["variant", "setting"], sort=False):
+
+        def draw(ax: Axes, rows: pd.DataFrame = rows, mark: Mark = marks[str(variant)]) -> None:
+            ax.axvline(0, color=INK, lw=0.9, zorder=0)
+            for row in _rows(rows):
+                place = languages.index(row.language)
+                _point(ax, row.value, place, mark, x=(row.low, row.high), fill=fill(row))
+            ax.set_yticks(range(len(languages)), [tagged_name(code) for code in languages])
+            ax.set_ylim(len(languages) - 0.4, -0.6)
+            ax.tick_params(axis="y", length=0)
+            if not apart:
+                _span(ax, *edges)
+            else:
+                ax.margins(x=0.08)
+            ax.xaxis.set_major_locator(MaxNLocator(5))
+            ax.set_xlabel(label + (f" ({words['own_scale']})" if apart else ""))
+
+        panels.append(Panel(_with_setting(str(variant), setting), draw, height=0.85 + 0.2 * len(languages), left=NAMES))
+    return panels
+
+
+def _rows(frame: pd.DataFrame) -> list[Any]:
+    return list(frame.itertuples())
+
+
+def _with_setting(title: str, setting: object) -> str:
+    return f"{title} ({setting})" if setting else title
+
+
+def _draw_panel(ax: Axes, panel: Panel) -> None:
+    panel.draw(ax)
+    # Where languages stand at the left, the title begins above them.
+    shift = 1.25 / (PANEL[0] - NAMES - RIGHT) if panel.left == NAMES else 0.0
+    ax.set_title("\n".join(panel.heading), x=-shift, ha="left")
+    if panel.framed:
+        for spine in ax.spines.values():
+            spine.set(visible=True, color=INK, linewidth=1.6)
+
+
+def _point(
+    ax: Axes,
+    at_x: float,
+    at_y: float,
+    mark: Mark,
+    x: tuple[float, float] | None = None,
+    y: tuple[float, float] | None = None,
+    fill: str = "full",
+) -> None:
+    """One mark with its intervals; a missing bound draws no bar."""
+    if pd.isna(at_x) or pd.isna(at_y):
+        return
+    if x and pd.notna(x[0]) and pd.notna(x[1]):
+        ax.plot(x, (at_y, at_y), color=mark.colour, lw=1.3, zorder=2)
+    if y and pd.notna(y[0]) and pd.notna(y[1]):
+        ax.plot((at_x, at_x), y, color=mark.colour, lw=1.3, zorder=2)
+    ax.plot(
+        [at_x],
+        [at_y],
+        ls="none",
+        marker=mark.shape,
+        ms=6.5,
+        color=mark.colour,
+        markeredgecolor=PAGE if fill == "full" else mark.colour,
+        markeredgewidth=0.6 if fill == "full" else 1.2,
+        markerfacecolor=PAGE if fill == "none" else mark.colour,
+        markerfacecoloralt=PAGE,
+        fillstyle="left" if fill == "left" else "full",
+        zorder=3,
+    )
+
+
+def _vertical_scale(ax: Axes, values: pd.Series) -> None:
+    """Logarithmic where the values differ by more than twice, else plain."""
+    if values.min() > 0 and values.max() > 2 * values.min():
+        _log(ax.yaxis, ax.set_yscale, values.max() / values.min())
+    else:
+        ax.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def _log(axis: matplotlib.axis.Axis, set_scale: Callable[..., None], span: float) -> None:
+    set_scale("log")
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0) if span < 20 else (1.0, 2.0, 5.0), numticks=9))
+    axis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
+    axis.set_minor_locator(NullLocator())
+
+
+def _span(ax: Axes, low: float, high: float) -> None:
+    low, high = min(low, 0.0), max(high, 0.0)
+    room = 0.08 * (high - low) or 1.0
+    ax.set_xlim(low - room, high + room)
+
+
+def _handle(word: str, mark: Mark | str) -> Line2D | Patch:
+    if isinstance(mark, Mark):
+        return Line2D([], [], ls="none", marker=mark.shape, ms=6.5, color=mark.colour, label=word)
+    return Patch(color=LIGHT[mark], label=word)
