@@ -21,8 +21,8 @@ QUIET_SECONDS = 20.0
 class Reporter:
     """Counts cells and shows what is going on. ``phase`` is the progress callback that methods and readings call."""
 
-    def __init__(self, total: int, stream: TextIO, bar: Bar | None, overall: TaskID | None, current: TaskID | None):
-        self.total, self.done = total, 0
+    def __init__(self, stream: TextIO, bar: Bar | None = None, overall: TaskID | None = None, current: TaskID | None = None):
+        self.total, self.done = 0, 0
         self._stream, self._bar, self._overall, self._current = stream, bar, overall, current
         self._spoke = time.monotonic()
 
@@ -31,6 +31,13 @@ class Reporter:
             self._bar.update(self._current, description=what, completed=done, total=total, visible=True)
         elif time.monotonic() - self._spoke > QUIET_SECONDS:
             self._say(f"  ... {what}: {done} of {total}")
+
+    def expect(self, total: int, already: int) -> None:
+        """How many cells are to be measured, and how many the run has from before."""
+        self.total = total
+        self._say(f"{total} cells to measure" + (f", {already} measured before" if already else ""))
+        if self._bar is not None and self._overall is not None:
+            self._bar.update(self._overall, total=total, visible=True)
 
     def finished(self, record: Record, label: str) -> None:
         self.done += 1
@@ -59,17 +66,17 @@ class Reporter:
 
 
 @contextmanager
-def reporting(total: int, stream: TextIO | None = None) -> Iterator[Reporter]:
-    """A Reporter for ``total`` cells; a live bar only where ``stream`` (stderr) is a terminal."""
+def reporting(stream: TextIO | None = None) -> Iterator[Reporter]:
+    """A Reporter on ``stream`` (stderr); a live bar only where that is a terminal."""
     stream = stream or sys.stderr
     if not stream.isatty():
-        yield Reporter(total, stream, None, None, None)
+        yield Reporter(stream)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(file=stream), transient=True) as bar:
-        overall = bar.add_task("cells", total=total)
+        overall = bar.add_task("cells", total=1, visible=False)
         current = bar.add_task("", total=1, visible=False)
-        yield Reporter(total, stream, bar, overall, current)
+        yield Reporter(stream, bar, overall, current)

@@ -1,0 +1,116 @@
+"""Looks at the world for a plan: digests of models, fingerprints of texts and calibration tokens. Loads no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from harness.calibration import Drawn, draw_calibration, draw_tokens
+from harness.corpora import fingerprint, load_corpus, select, shared
+from harness.overlap import overlap
+from harness.passages import Passage
+from harness.plan import CalibrationFacts, Facts, ModelFacts, calibration_of, text_key
+from harness.specs import CalibrationSpec, SweepConfig, TaskSpec
+from methods.base import Calibration, Progress, Source, silent
+
+if TYPE_CHECKING:
+    from harness.models import Resolved
+
+
+class World(NamedTuple):
+    """What was seen, and what it was seen on."""
+
+    facts: Facts
+    models: dict[str, Resolved]
+    texts: dict[str, tuple[Passage, ...]]
+    """Test text by its fingerprint."""
+    calibration_texts: dict[str, tuple[Passage, ...]]
+    """Calibration text by the fingerprint of its tokens."""
+
+
+def look(config: SweepConfig, cache: Path, progress: Progress = silent) -> World:
+    """Find out everything `make_plan` has to know. Raises UserError for models and texts that are not to be had."""
+    from harness.models import resolve
+
+    texts: dict[str, tuple[Passage, ...]] = {}
+    named = {}
+    for task in (task for task in config.tasks if "corpus" in task.params):
+        for language in config.languages:
+            passages = test_passages(config, task, language)
+            named[text_key(task, language)] = fingerprint(passages)
+            texts[fingerprint(passages)] = passages
+    resolved = {model: resolve(model, cache, config.dtype, config.device, progress) for model in config.models}
+    drawn = dict(_drawn(config, resolved))
+    facts = Facts(
+        models={name: _model_facts(found) for name, found in resolved.items()},
+        texts=named,
+        calibrations={key: CalibrationFacts(found.fingerprint, found.label) for key, found in drawn.items()},
+    )
+    return World(facts, resolved, texts, {found.fingerprint: found.passages for found in drawn.values()})
+
+
+def overlaps(config: SweepConfig, world: World) -> dict[tuple[str, str], str]:
+    """(fingerprint of calibration tokens, of a test text) -> a sentence, where the two share long wording."""
+    found = {}
+    for tokens, calibration in world.calibration_texts.items():
+        for text, test in world.texts.items():
+            if said := [each.sentence for each in overlap(calibration, test) if each.shared]:
+                found[tokens, text] = " ".join(said)
+    return found
+
+
+def _model_facts(found: Resolved) -> ModelFacts:
+    source = found.source
+    return ModelFacts(source.digest, source.dtype, source.device.partition(":")[0], found.revision)
+
+
+def _drawn(config: SweepConfig, models: dict[str, Resolved]) -> Iterator[tuple[tuple[str, str, int], Drawn]]:
+    """Every calibration draw of the sweep under the key that `Facts.calibrations` has for it."""
+    specs = {spec.key: spec for spec in calibrations_of(config)}
+    for model, found in models.items() if specs else ():
+        encode, bos = encoder(found.source)
+        for key, spec in specs.items():
+            for draw in range(config.draws):
+                serves_both = shared(spec.corpus, test_corpora(config))
+                tokens = draw_tokens(encode, bos, spec, config.languages, draw, config.seed, serves_both)
+                yield (model, key, draw), tokens
+
+
+def test_passages(config: SweepConfig, task: TaskSpec, language: str) -> tuple[Passage, ...]:
+    """The test text that a task of this sweep reads in one language, after the sweep's limit."""
+    corpus = str(task.params["corpus"])
+    serves_both = shared(corpus, [spec.corpus for spec in calibrations_of(config)])
+    parallel = config.languages if task.params.get("parallel") else ()
+    return select(load_corpus(corpus, language, "test", serves_both, parallel), config.limit)
+
+
+def calibrate(source: Source, config: SweepConfig, spec: CalibrationSpec, draw: int, cache: Path) -> Calibration:
+    """One draw of calibration tokens as a method is given it; equal to what the plan named."""
+    encode, bos = encoder(source)
+    serves_both = shared(spec.corpus, test_corpora(config))
+    return draw_calibration(encode, bos, spec, config.languages, draw, config.seed, cache / "moments", serves_both)
+
+
+@lru_cache(maxsize=4)  # a tokenizer of 262,144 pieces takes seconds to load
+def encoder(source: Source) -> tuple[Callable[[str], list[int]], int | None]:
+    """A model's text -> ids without special tokens, and the id its tokenizer begins a text with, or None."""
+    tokenizer = source.tokenizer()
+    begun = tokenizer("a", add_special_tokens=True)["input_ids"]
+    bos = tokenizer.bos_token_id if begun[0] == tokenizer.bos_token_id else None
+
+    def encode(text: str) -> list[int]:
+        return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+
+    return encode, bos
+
+
+def calibrations_of(config: SweepConfig) -> list[CalibrationSpec]:
+    """The calibrations that the sweep's methods read, one for each such method."""
+    found = (calibration_of(config, method) for method in config.methods)
+    return [spec for spec in found if spec is not None]
+
+
+def test_corpora(config: SweepConfig) -> list[str]:
+    return [str(task.params["corpus"]) for task in config.tasks if "corpus" in task.params]

@@ -1,0 +1,179 @@
+"""SweepConfig -> Plan: which variants, which cells, in which order. Pure: what has to be looked at comes as Facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import methods
+from harness.specs import CalibrationSpec, MethodSpec, SweepConfig, TaskSpec
+from harness.tasks import Task, all_tasks
+from results.cell import Cell, Variant
+
+NO_LANGUAGE = "und"
+"""BCP-47's 'undetermined': the language of a cell that reads no text, such as footprint's."""
+
+
+TextKey = tuple[str, bool, str]
+
+
+def text_key(task: TaskSpec, language: str) -> TextKey:
+    """Which text a task reads: corpus, whether it is held to be parallel, language."""
+    return str(task.params["corpus"]), bool(task.params.get("parallel")), language
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    weights: str
+    """Digest of tensors, config and tokenizer."""
+    dtype: str
+    """The dtype it will compute in."""
+    device: str
+    """Device class, ``cpu`` or ``cuda``."""
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
+class CalibrationFacts:
+    fingerprint: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a plan has to know about the world; ``harness.facts.look`` finds it out."""
+
+    models: Mapping[str, ModelFacts]
+    texts: Mapping[TextKey, str]
+    """`text_key` -> fingerprint of the test passages after the sweep's limit."""
+    calibrations: Mapping[tuple[str, str, int], CalibrationFacts]
+    """(model, CalibrationSpec.key, draw) -> the tokens drawn."""
+
+
+@dataclass(frozen=True)
+class PlannedVariant:
+    variant: Variant
+    method: MethodSpec
+    calibration: CalibrationSpec | None
+    """None for a method that reads no calibration text."""
+    draw: int
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    variants: tuple[PlannedVariant, ...]
+    notes: tuple[str, ...] = ()
+    """What was added or left out, and why: one sentence each."""
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        return tuple(cell for variant in self.variants for cell in variant.cells)
+
+
+def make_plan(config: SweepConfig, facts: Facts) -> Plan:
+    """Every cell of the sweep by variant: per model `none` first, then each draw's methods in the file's order.
+
+    Methods that read no calibration text have draw 0 only. Where a text is read, `none` is added if it was left
+    out, for every change is measured against it.
+    """
+    reads_text = any(all_tasks()[task.name].reads_text for task in config.tasks)
+    added = reads_text and all(method.name != "none" for method in config.methods)
+    chosen = (*((none_spec(),) if added else ()), *config.methods)
+    originals = [method for method in chosen if method.name == "none"]
+    others = [method for method in chosen if method.name != "none"]
+    variants: list[PlannedVariant] = []
+    for model in config.models:
+        originals_here = [_planned(config, facts, model, method, 0, None) for method in originals]
+        original = originals_here[0].variant if originals_here else None
+        variants += originals_here
+        variants += [_planned(config, facts, model, method, draw, original) for method, draw in _drawn(config, others)]
+    notes = ("`none`, the original, was added: every change is measured against it.",) if added else ()
+    return Plan(tuple(_unique(variants)), notes)
+
+
+def none_spec() -> MethodSpec:
+    return MethodSpec("none", {name: field.default for name, field in methods.fields("none").items()})
+
+
+def calibration_of(config: SweepConfig, method: MethodSpec) -> CalibrationSpec | None:
+    """The calibration a method gets, its languages decided; None where it reads none."""
+    if not methods.needs(method.name):
+        return None
+    spec = method.calibration or config.calibration
+    return replace(spec, languages=spec.weights(config.languages))
+
+
+def _drawn(config: SweepConfig, chosen: list[MethodSpec]) -> Iterator[tuple[MethodSpec, int]]:
+    """Each draw with the methods that have it: the first draw of all comes before the second of any."""
+    for draw in range(config.draws):
+        for method in chosen:
+            if draw == 0 or methods.needs(method.name):
+                yield method, draw
+
+
+def _planned(
+    config: SweepConfig, facts: Facts, model: str, method: MethodSpec, draw: int, original: Variant | None
+) -> PlannedVariant:
+    """One variant with its cells; ``original`` is the model's `none`, and None for `none` itself."""
+    calibration = calibration_of(config, method)
+    drawn = facts.calibrations[model, calibration.key, draw] if calibration else None
+    here = facts.models[model]
+    variant = Variant(
+        model=model,
+        weights=here.weights,
+        method=method.name,
+        params=method.params,
+        code=methods.code(method.name),
+        calibration=drawn.fingerprint if drawn else None,
+        calibration_label=drawn.label if drawn else None,
+        draw=draw,
+        seed=config.seed,
+        dtype=here.dtype,
+        device=here.device,
+        revision=here.revision,
+    )
+    return PlannedVariant(variant, method, calibration, draw, tuple(_cells(config, facts, variant, original)))
+
+
+def _cells(config: SweepConfig, facts: Facts, variant: Variant, original: Variant | None) -> Iterator[Cell]:
+    """A variant's cells: what is weighed first, then language by language, so that one reading serves several."""
+    known = all_tasks()
+    for spec in config.tasks:
+        if not known[spec.name].reads_text:
+            task = known[spec.name]
+            yield Cell(variant, task.name, task.version, NO_LANGUAGE, text="", params=spec.params)
+    for language in config.languages:
+        for spec in config.tasks:
+            task = known[spec.name]
+            if task.reads_text and (original is not None or spec.name != "fidelity"):
+                yield _text_cell(config, facts, variant, task, spec, language, original)
+
+
+def _text_cell(
+    config: SweepConfig,
+    facts: Facts,
+    variant: Variant,
+    task: Task,
+    spec: TaskSpec,
+    language: str,
+    original: Variant | None,
+) -> Cell:
+    """A cell that reads one language's text; fidelity's names the reading of `none` it is measured against."""
+    text = facts.texts[text_key(spec, language)]
+    cell = Cell(variant, task.name, task.version, language, text, spec.params, config.limit)
+    if task.name != "fidelity" or original is None:
+        return cell
+    perplexity = all_tasks()["perplexity"]
+    shared = {name: value for name, value in spec.params.items() if name in perplexity.fields}
+    reading = replace(cell, variant=original, task=perplexity.name, task_version=perplexity.version, params=shared)
+    return replace(cell, reference=reading.key)
+
+
+def _unique(variants: list[PlannedVariant]) -> Iterator[PlannedVariant]:
+    """Each variant once: two calibrations may come out as the same tokens, two model names as the same weights."""
+    seen = set()
+    for planned in variants:
+        if planned.variant.key not in seen:
+            seen.add(planned.variant.key)
+            yield planned

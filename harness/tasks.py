@@ -1,0 +1,63 @@
+"""The measurements, found by file: modules of this package that declare NAME, VERSION, SUMMARY and FIELDS as literals.
+
+Listing reads those with ``ast`` and imports nothing, so that a misspelt parameter is refused within milliseconds.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from results.cell import Scalar
+
+_FOLDER = Path(__file__).parent
+_DECLARED = ("NAME", "VERSION", "SUMMARY", "FIELDS")
+
+
+@dataclass(frozen=True)
+class Task:
+    name: str
+    version: int
+    """Raised when the same text and model would give another number."""
+    summary: str
+    fields: Mapping[str, tuple[Scalar, str]]
+    """Parameter -> (default, help)."""
+    module: str
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether it reads text in each language; one that does not, such as footprint, has a single cell."""
+        return "corpus" in self.fields
+
+    def load(self) -> ModuleType:
+        """The module itself, with all it imports."""
+        return importlib.import_module(self.module)
+
+
+def all_tasks() -> dict[str, Task]:
+    """Every task by name, in alphabetical order."""
+    found = (_declared(path) for path in _FOLDER.glob("[!_]*.py"))
+    return {task.name: task for task in sorted((task for task in found if task), key=lambda task: task.name)}
+
+
+@cache
+def _declared(path: Path) -> Task | None:
+    """The task a file declares, or None."""
+    source = path.read_text(encoding="utf-8")
+    if not all(f"\n{name}" in source for name in _DECLARED):  # spares parsing the files that cannot be one
+        return None
+    constants: dict[str, Any] = {}
+    for node in ast.parse(source).body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(target, ast.Name) and target.id in _DECLARED and isinstance(node, ast.Assign | ast.AnnAssign):
+            constants[target.id] = ast.literal_eval(node.value) if node.value else None
+    if set(constants) != set(_DECLARED):
+        return None
+    name, version, summary, fields = (constants[key] for key in _DECLARED)
+    return Task(name, version, summary.rstrip("."), fields, f"harness.{path.stem}")
