@@ -1,0 +1,123 @@
+"""The sweep: look, plan, take what is not measured yet, measure it variant by variant, record, report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.config import construct, to_toml
+from harness.executors import local
+from harness.exits import ExitCode
+from harness.facts import World, look, overlaps
+from harness.plan import Plan, PlannedVariant, make_plan
+from harness.progress import Reporter, reporting
+from harness.specs import SweepConfig
+from harness.variant import Job
+from results.environment import capture
+from results.labels import labels
+from results.record import Record
+from results.store import Run
+
+if TYPE_CHECKING:
+    from results.cell import Cell
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    out: Path
+    cache: Path
+    strict: bool = False
+    """Whether skipped cells count as failures."""
+    json: bool = False
+    lang: str = "en"
+
+
+def run_sweep(config: SweepConfig, options: SweepOptions) -> ExitCode:
+    """Measure every cell of the sweep that is not in the run yet, and write its page.
+
+    Raises UserError for mistakes in the configuration, StoreError when the run cannot be written.
+    """
+    with Run.open(options.out, write=True) as run, reporting() as reporter:
+        for notice in run.notices:
+            reporter.notice(notice)
+        for method in config.methods:
+            construct(method)
+        world = look(config, options.cache, reporter.phase)
+        plan = make_plan(config, world.facts)
+        for note in plan.notes:
+            reporter.notice(note)
+        measure(config, plan, world, run, options.cache, reporter)
+    left = [record for cell in plan.cells if (record := run.record(cell.key)) and record.status != "ok"]
+    _publish(options, run)
+    return _exit_code(left, options.strict)
+
+
+def measure(config: SweepConfig, plan: Plan, world: World, run: Run, cache: Path, reporter: Reporter) -> None:
+    """Bring the run up to the plan: one record for each cell whose latest is not ok."""
+    run.config(to_toml(config))
+    pending = run.pending(plan.cells)
+    reporter.expect(len(pending), already=len(plan.cells) - len(pending))
+    if not pending:
+        return
+    environment = run.add_environment(capture())
+    shared = overlaps(config, world)
+    named = labels([planned.variant for planned in plan.variants])
+
+    def keep(record: Record, samples: tuple = ()) -> None:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        notes = dict(record.notes)
+        if record.cell.variant.calibration and (found := shared.get((record.cell.variant.calibration, record.cell.text))):
+            notes["overlap"] = found
+        run.append(replace(record, environment=environment, created=now, notes=notes), samples)
+        reporter.finished(record, named[record.cell.variant.key])
+
+    jobs = _jobs(config, plan, world, run, cache, {cell.key for cell in pending}, keep)
+    for record, samples in local.outcomes(jobs, reporter.phase):
+        keep(record, samples)
+
+
+def _jobs(config, plan, world, run, cache, pending: set[str], keep) -> Iterator[Job]:  # noqa: ANN001
+    """The variants with work left, each when its turn comes: cells whose reference failed are recorded as skipped."""
+    originals: dict[str, PlannedVariant] = {}
+    for planned in plan.variants:
+        original = originals.setdefault(planned.variant.model, planned)
+        cells: list[Cell] = []
+        for cell in (cell for cell in planned.cells if cell.key in pending):
+            reference = run.record(cell.reference) if cell.reference else None
+            if reference is not None and reference.status != "ok":
+                keep(Record(cell, "skipped", reason=f"no reference: `none` {reference.status} ({reference.reason})"))
+            else:
+                cells.append(cell)
+        if cells:
+            yield Job(config, planned, tuple(cells), original, world.models[planned.variant.model].source, cache)
+
+
+def _publish(options: SweepOptions, run: Run) -> None:
+    """Write the page and say on stdout what was found and where it is."""
+    from reports.html import write_report
+
+    page = write_report(options.out, options.lang)
+    if options.json:
+        import json
+
+        value = {"run": str(options.out), "report": str(page), "records": [record.to_json() for record in run.records()]}
+        json.dump(value, sys.stdout, ensure_ascii=False, allow_nan=False)
+        print()
+        return
+    from rich.console import Console
+
+    from reports.terminal import print_summary
+    from results.claims import make_claims
+
+    print_summary(make_claims(run), run, Console())
+    print(f"{page}")
+
+
+def _exit_code(left: list[Record], strict: bool) -> ExitCode:
+    if any(record.status == "failed" or strict for record in left):
+        return ExitCode.INCOMPLETE
+    return ExitCode.OK
