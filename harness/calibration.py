@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 Encode = Callable[[str], list[int]]
 """Text -> token ids, with or without a leading BOS."""
+CODE = 1
+"""Raised when the same texts and specification would give other tokens."""
 BETWEEN = "\n\n"
 FEW_DRAWS = 5
 """With fewer disjoint draws than this in a corpus, the pool is called small."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.calibration import Drawn, draw_calibration, draw_tokens
+from harness.calibration import CODE, Drawn, draw_calibration, draw_tokens
 from harness.corpora import fingerprint, load_corpus, select, shared
 from harness.overlap import overlap
 from harness.passages import Passage
 from harness.plan import CalibrationFacts, Facts, ModelFacts, calibration_of, text_key
 from harness.specs import CalibrationSpec, SweepConfig, TaskSpec
 from methods.base import Calibration, Progress, Source, silent
+from results.cell import digest_of
 
 if TYPE_CHECKING:
     from harness.models import Resolved
@@ -26,8 +30,6 @@ class World(NamedTuple):
     models: dict[str, Resolved]
     texts: dict[str, tuple[Passage, ...]]
     """Test text by its fingerprint."""
-    calibration_texts: dict[str, tuple[Passage, ...]]
-    """Calibration text by the fingerprint of its tokens."""
 
 
 def look(config: SweepConfig, cache: Path, progress: Progress = silent) -> World:
@@ -42,22 +44,26 @@ def look(config: SweepConfig, cache: Path, progress: Progress = silent) -> World
             named[text_key(task, language)] = fingerprint(passages)
             texts[fingerprint(passages)] = passages
     resolved = {model: resolve(model, cache, config.dtype, config.device, progress) for model in config.models}
-    drawn = dict(_drawn(config, resolved))
     facts = Facts(
         models={name: _model_facts(found) for name, found in resolved.items()},
         texts=named,
-        calibrations={key: CalibrationFacts(found.fingerprint, found.label) for key, found in drawn.items()},
+        calibrations={
+            (name, draw.spec.key, draw.number): _calibration_facts(draw, found.source, cache)
+            for name, found in resolved.items()
+            for draw in _draws(config)
+        },
     )
-    return World(facts, resolved, texts, {found.fingerprint: found.passages for found in drawn.values()})
+    return World(facts, resolved, texts)
 
 
 def overlaps(config: SweepConfig, world: World) -> dict[tuple[str, str], str]:
     """(fingerprint of calibration tokens, of a test text) -> a sentence, where the two share long wording."""
     found = {}
-    for tokens, calibration in world.calibration_texts.items():
-        for text, test in world.texts.items():
-            if said := [each.sentence for each in overlap(calibration, test) if each.shared]:
-                found[tokens, text] = " ".join(said)
+    for model in world.models.values():
+        for drawn in (draw.tokens(model.source) for draw in _draws(config)):
+            for text, test in world.texts.items():
+                if said := [each.sentence for each in overlap(drawn.passages, test) if each.shared]:
+                    found[drawn.fingerprint, text] = " ".join(said)
     return found
 
 
@@ -66,16 +72,51 @@ def _model_facts(found: Resolved) -> ModelFacts:
     return ModelFacts(source.digest, source.dtype, source.device.partition(":")[0], found.revision)
 
 
-def _drawn(config: SweepConfig, models: dict[str, Resolved]) -> Iterator[tuple[tuple[str, str, int], Drawn]]:
-    """Every calibration draw of the sweep under the key that `Facts.calibrations` has for it."""
+@dataclass(frozen=True)
+class _Draw:
+    """One draw of one of the sweep's calibrations, before a tokenizer is loaded."""
+
+    config: SweepConfig
+    spec: CalibrationSpec
+    number: int
+
+    @property
+    def serves_both(self) -> bool:
+        """Whether its corpus is read as test text too."""
+        return shared(self.spec.corpus, test_corpora(self.config))
+
+    def tokens(self, source: Source) -> Drawn:
+        encode, bos = encoder(source)
+        return draw_tokens(encode, bos, self.spec, self.config.languages, self.number, self.config.seed, self.serves_both)
+
+    def identity(self, source: Source) -> str:
+        """Digest of all that decides the tokens: tokenizer, texts, and how they are drawn."""
+        languages = self.spec.weights(self.config.languages)
+        texts = [
+            fingerprint(load_corpus(self.spec.corpus, code, "calibration", self.serves_both)) for code in languages
+        ]
+        return digest_of([CODE, source.digest, self.spec.key, list(languages), texts, self.number, self.config.seed])
+
+
+def _draws(config: SweepConfig) -> list[_Draw]:
     specs = {spec.key: spec for spec in calibrations_of(config)}
-    for model, found in models.items() if specs else ():
-        encode, bos = encoder(found.source)
-        for key, spec in specs.items():
-            for draw in range(config.draws):
-                serves_both = shared(spec.corpus, test_corpora(config))
-                tokens = draw_tokens(encode, bos, spec, config.languages, draw, config.seed, serves_both)
-                yield (model, key, draw), tokens
+    return [_Draw(config, spec, number) for spec in specs.values() for number in range(config.draws)]
+
+
+def _calibration_facts(draw: _Draw, source: Source, cache: Path) -> CalibrationFacts:
+    """The fingerprint of a draw's tokens, remembered so that a finished sweep need not load a tokenizer to know it."""
+    path = cache / "draws" / f"{draw.identity(source)}.json"
+    try:
+        return CalibrationFacts(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        pass
+    drawn = draw.tokens(source)
+    found = CalibrationFacts(drawn.fingerprint, drawn.label)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(asdict(found)), encoding="utf-8")
+    temporary.replace(path)
+    return found
 
 
 def test_passages(config: SweepConfig, task: TaskSpec, language: str) -> tuple[Passage, ...]:

@@ -98,9 +98,7 @@ def _jobs(config, plan, world, run, cache, pending: set[str], keep) -> Iterator[
 
 def _publish(options: SweepOptions, run: Run) -> None:
     """Write the page and say on stdout what was found and where it is."""
-    from reports.html import write_report
-
-    page = write_report(options.out, options.lang)
+    page = _page(options)
     if options.json:
         import json
 
@@ -115,6 +113,18 @@ def _publish(options: SweepOptions, run: Run) -> None:
 
     print_summary(make_claims(run), run, Console())
     print(f"{page}")
+
+
+def _page(options: SweepOptions) -> Path:
+    """The run's page: the one that is there if it is in this language and younger than the last record."""
+    page, records = options.out / "report.html", options.out / "records.jsonl"
+    if page.is_file() and page.stat().st_mtime_ns > records.stat().st_mtime_ns:
+        with page.open(encoding="utf-8") as file:
+            if f'lang="{options.lang}"' in file.read(200):
+                return page
+    from reports.html import write_report
+
+    return write_report(options.out, options.lang)
 
 
 def _exit_code(left: list[Record], strict: bool) -> ExitCode:

@@ -53,6 +53,7 @@ class NotFinished(RuntimeError):
 
 def run_variant(job: Job, progress: Progress) -> Iterator[Outcome]:
     """Measure every cell of the job. Raises only what no variant can survive: interruption and a failing store."""
+    _hush()
     seconds: dict[str, float] = {}
     try:
         with _timed(seconds, "reference"):
@@ -217,6 +218,13 @@ def _notes(made: Compressed) -> dict[str, str]:
     first = "; ".join(f"{name}: {why}" for name, why in list(made.untouched.items())[:3])
     more = f"; and {len(made.untouched) - 3} more" if len(made.untouched) > 3 else ""
     return {"untouched": f"{len(made.untouched)} layers left as they were ({first}{more})"}
+
+
+def _hush() -> None:
+    """One progress bar is enough: transformers draws none of its own from here on (downloads are over)."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
 
 @contextmanager

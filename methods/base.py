@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,6 +29,13 @@ class UnsupportedModel(ValueError):
     """This method cannot compress this model; the message names the architecture and what is allowed."""
 
 
+@lru_cache(maxsize=4)
+def _tokenizer(folder: Path, digest: str) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder)
+
+
 @dataclass(frozen=True)
 class Source:
     """An original checkpoint on disk: a transformers folder with safetensors. Nothing is loaded until asked for."""
@@ -45,9 +52,8 @@ class Source:
         return json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        from transformers import AutoTokenizer
-
-        return AutoTokenizer.from_pretrained(self.folder)
+        """The tokenizer, loaded once in a process: one of 262,144 pieces takes seconds."""
+        return _tokenizer(self.folder, self.digest)
 
     def model(self) -> PreTrainedModel:
         """A fresh copy of the whole model in memory, in ``dtype`` on ``device``, in evaluation mode."""

@@ -126,8 +126,10 @@ def first_setting(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdicts(claims: Claims, words: Words) -> list[Sentence]:
-    """What to know first: crossings, which hold on any scale; methods compared; the largest gap of each variant."""
+    """What to know first: crossings, which hold on any scale; what each variant costs the language it hits hardest;
+    methods compared; the largest gap of each variant."""
     said = [Sentence(_say(crossing, words), "crossing") for crossing in claims.crossings]
+    said += [Sentence(f"{words['hardest_hit']}: {_say(change, words)}") for change in _hardest_hit(claims)]
     compared = compared_in(claims, "bits", words)
     said += compared[:MOST_COMPARISONS]
     drawn = _methods(claims.method_gaps)
@@ -143,6 +145,18 @@ def verdicts(claims: Claims, words: Words) -> list[Sentence]:
     if left:
         said.append(Sentence(words.say("more_comparisons", count=left)))
     return said
+
+
+def _hardest_hit(claims: Claims) -> list[Change]:
+    """For each variant, or its method over draws, the change in the language that loses most bits per sentence."""
+    drawn = _methods(claims.method_changes)
+    hardest: dict[tuple[str, str], Change] = {}
+    for change in [*claims.method_changes, *(it for it in claims.changes if method_key(it.variant) not in drawn)]:
+        key, bits = (change.label, change.setting), change.extra_bits_per_sentence
+        before = hardest[key].extra_bits_per_sentence if key in hardest else None
+        if bits is not None and (before is None or bits.value > before.value):
+            hardest[key] = change
+    return list(hardest.values())
 
 
 def gap_sentences(claims: Claims, words: Words) -> list[Sentence]:

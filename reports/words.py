@@ -218,6 +218,7 @@ TEXT: Mapping[str, tuple[str, str]] = {
         "지문별로 짝지어 견주고, 쌍마다 언어 수에 대한 홀름 보정을 했습니다. 무승부는 차이가 확인되지 않았다는 "
         "뜻입니다.",
     ),
+    "hardest_hit": ("Hardest hit", "가장 큰 손실"),
     "more_comparisons": (
         "{count} more comparisons stand under “Method against method”.",
         "나머지 비교 {count}개는 ‘방법 대 방법’에 있습니다.",
