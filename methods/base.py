@@ -75,7 +75,7 @@ class Calibration:
     weights: Mapping[str, float]
     """How much each language counts, summing to 1; the sequences are drawn in these shares."""
     fingerprint: str
-    """Digest of tokens and languages."""
+    """Digest of tokens, languages and weights."""
     label: str = ""
     """For readers, such as ``bundled en:1 ko:1, 4096 tokens``."""
     seed: int = 0

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from methods._files import copy_companions, copy_file
-from methods._shards import Shards
+from methods._shards import Shards, require_finite
 from methods.artifact import Writer
 from methods.base import Calibration, Compressed, Compressor, Progress, Source, silent
 
@@ -20,6 +20,8 @@ class Uncompressed(Compressor):
     ) -> Compressed:
         writer = Writer(folder, source, "none", asdict(self), self.code, format="transformers")
         shards = Shards(source.folder)
+        for name in shards.names():
+            require_finite(name, shards[name])
         files = sorted({shards.file(name) for name in shards.names()})
         for done, path in enumerate(files, start=1):
             # A second name for the same file where the disk allows it; loading checks every byte, so an original

@@ -1,0 +1,158 @@
+"""The searches of AWQ, on tensors only: which scale, which clip limit. Losses are float32 sums, never of half floats.
+
+Legend: ``weight (rows, channels)`` float32, the linears of a group stacked; ``s (channels,)`` what its columns are
+multiplied by and its input divided by; ``Q`` the quantizer; ``a (channels,)`` the mean |x| of the input.
+
+    scale   s = a^r / sqrt(max(a^r) min(a^r)),  r = 0, 1/n .. (n-1)/n:  least loss of Q(W s) / s   (Lin et al. 2023)
+    clip    limit = c max|W| per row and group, c = 1, 0.95 .. 0.55:     least d G d', d = Q(clip(W)) - W
+
+r = 0 is s = 1, so rounding as it is belongs to what is searched. With ``weight_scaling`` (the variant of AutoAWQ)
+a^r is divided by w^(1-r), w the mean of the columns' |W| over their group's largest; then s = 1 is tried besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.functional import linear
+
+Quantizer = Callable[..., Tensor]
+"""``quantizer(weight, low=None, high=None)`` -> what is left of ``weight``, float32 ``(rows, channels)``."""
+Loss = Callable[[Tensor], float]
+"""``loss(weight)``: what replacing the stacked weights by these costs."""
+
+FLOOR = 1e-4
+"""Least a^r, and what keeps quotients from dividing by zero."""
+
+
+class Found(NamedTuple):
+    """The best scale of a group."""
+
+    scale: Tensor
+    ratio: float
+    """The exponent r it came from."""
+    loss: float
+    plain_loss: float
+    """The loss of s = 1: plain rounding."""
+
+
+def candidates(abs_mean: Tensor, grid: int, weight_mean: Tensor | None = None) -> list[tuple[float, Tensor]]:
+    """``grid`` pairs (r, s); the first is s = 1. With ``weight_mean`` there is one more."""
+    pairs = [] if weight_mean is None else [(0.0, torch.ones_like(abs_mean))]
+    for step in range(grid):
+        ratio = step / grid
+        scale = abs_mean**ratio
+        if weight_mean is not None:
+            scale = scale / (weight_mean ** (1 - ratio) + FLOOR)
+        scale = scale.clamp(min=FLOOR)
+        pairs.append((ratio, scale / (scale.max() * scale.min()).sqrt()))
+    return pairs
+
+
+def weight_mean(weight: Tensor, group: int | None) -> Tensor:
+    """``(channels,)``: mean over rows of |W| / max|W| of the row's group."""
+    grouped = weight.abs().view(len(weight), -1, group or weight.shape[1])
+    return (grouped / (grouped.amax(-1, keepdim=True) + 1e-6)).view_as(weight).mean(0)
+
+
+def search_scale(weight: Tensor, pairs: Sequence[tuple[float, Tensor]], quantizer: Quantizer, loss: Loss) -> Found:
+    """The pair with the least loss; among equals the first. ValueError where no loss is finite."""
+    losses = [loss(quantizer(weight * scale).div_(scale)) for _, scale in pairs]
+    finite = [(value, index) for index, value in enumerate(losses) if value == value and value != float("inf")]
+    if not finite:
+        raise ValueError("no scale gives a finite loss")
+    value, index = min(finite)
+    return Found(pairs[index][1], pairs[index][0], value, losses[0])
+
+
+class OutputLoss:
+    """Mean squared change of a module's output when some of its linears get other weights.
+
+    ``inputs``: tensors ``(batch, length, hidden)`` in the module's dtype; ``kwargs`` go with each.
+    """
+
+    def __init__(
+        self, module: nn.Module, linears: Sequence[str], inputs: Sequence[Tensor], kwargs: Mapping[str, Any]
+    ) -> None:
+        self._module, self._inputs, self._kwargs = module, inputs, kwargs
+        weights = [module.get_parameter(f"{name}.weight") for name in linears]
+        self._names = [f"{name}.weight" for name in linears]
+        self._rows = [len(weight) for weight in weights]
+        self._dtype = weights[0].dtype
+        self._original = self._outputs({})
+
+    def _outputs(self, weights: dict[str, Tensor]) -> list[Tensor]:
+        outputs = []
+        with torch.no_grad():
+            for x in self._inputs:
+                output = functional_call(self._module, weights, (x,), dict(self._kwargs))
+                outputs.append(output[0] if isinstance(output, tuple) else output)
+        return outputs
+
+    def __call__(self, weight: Tensor) -> float:
+        parts = weight.to(self._dtype).split(self._rows)
+        outputs = self._outputs(dict(zip(self._names, parts, strict=True)))
+        return mean_squared_difference(outputs, self._original)
+
+
+def mean_squared_difference(left: Sequence[Tensor], right: Sequence[Tensor]) -> float:
+    total = sum(float((a - b).float().square().sum()) for a, b in zip(left, right, strict=True))
+    return total / sum(a.numel() for a in left)
+
+
+def direct_loss(original: Tensor, inputs: Sequence[Tensor]) -> Loss:
+    """Mean squared output change of one linear: mean over tokens and rows of (E x)^2, E the weight's change.
+
+    The products run in the inputs' dtype, on E and not on W: rounding is relative to the error itself.
+    """
+    x = torch.cat([part.flatten(0, -2) for part in inputs])
+
+    def loss(weight: Tensor) -> float:
+        change = linear(x, (weight - original).to(x.dtype))
+        return float(change.float().square().sum()) / change.numel()
+
+    return loss
+
+
+def gram_loss(original: Tensor, gram: Tensor) -> Loss:
+    """The same as ``direct_loss`` from H = mean of x x' ``(channels, channels)``: tr(E H E') / rows."""
+
+    def loss(weight: Tensor) -> float:
+        change = weight - original
+        return float((change @ gram).mul_(change).sum()) / len(change)
+
+    return loss
+
+
+def linear_loss(original: Tensor, inputs: Sequence[Tensor]) -> Loss:
+    """Whichever form is faster: tokens x channels against channels x channels products per row.
+
+    In half precision products cost a fraction of float32's, and the Gram form needs float32.
+    """
+    tokens = sum(part.numel() // part.shape[-1] for part in inputs)
+    if inputs[0].dtype != torch.float32 or tokens <= original.shape[1]:
+        return direct_loss(original, inputs)
+    x = torch.cat([part.flatten(0, -2) for part in inputs])
+    return gram_loss(original, x.T @ x / tokens)
+
+
+def search_clip(weight: Tensor, gram: Tensor, quantizer: Quantizer, steps: int, step: float = 0.05) -> Tensor:
+    """The limit per row and group that costs least: float32 ``(rows, groups)``, at most max|W| of the group.
+
+    ``gram (groups, size, size)``: mean of x x' of the groups' inputs, x as this weight reads it; so the loss is
+    over all tokens, for the price of ``size`` of them. Both ends of a group are cut at the same limit.
+    """
+    rows, groups = len(weight), len(gram)
+    largest = weight.view(rows, groups, -1).abs().amax(-1)
+    best, limit = torch.full_like(largest, torch.inf), largest.clone()
+    for index in range(steps):
+        bound = largest * (1 - step * index)
+        change = (quantizer(weight, low=-bound, high=bound) - weight).view(rows, groups, -1).transpose(0, 1)
+        loss = (change @ gram).mul_(change).sum(-1).T  # (rows, groups)
+        better = loss < best
+        best, limit = torch.where(better, loss, best), torch.where(better, bound, limit)
+    return limit
