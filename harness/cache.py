@@ -18,8 +18,9 @@ from pathlib import Path
 
 from harness.problems import UserError
 
-KINDS = ("artifacts", "environments", "hidden", "models", "moments")
+KINDS = ("artifacts", "draws", "environments", "hidden", "models", "moments")
 _WHAT = {
+    "draws": "the fingerprint of a calibration draw",
     "environments": "an environment of a reference library",
     "hidden": "hidden states of an original",
     "models": "an original model",

@@ -65,7 +65,7 @@ class Drawn:
     passages: tuple[Passage, ...]
     """The text the tokens come from, for `harness.overlap`."""
     fingerprint: str
-    """Digest of tokens and languages."""
+    """Digest of tokens, languages and weights."""
     label: str
 
 
@@ -197,7 +197,7 @@ def draw_tokens(
         tuple(spoken),
         shares(spec, languages),
         tuple(used),
-        _fingerprint(tokens, spoken),
+        _fingerprint(tokens, spoken, shares(spec, languages)),
         calibration_label(spec, languages),
     )
 
@@ -277,8 +277,10 @@ def _encode(encode: Encode, bos: int | None, text: str) -> list[int]:
     return ids[1:] if bos is not None and ids[:1] == [bos] else ids
 
 
-def _fingerprint(tokens: Sequence[Sequence[int]], languages: Sequence[str]) -> str:
+def _fingerprint(tokens: Sequence[Sequence[int]], languages: Sequence[str], weights: Mapping[str, float]) -> str:
+    """Weights belong to it: rounding to whole sequences may give two mixes the same tokens, and methods weigh both."""
+    said = [f"{code} {weight:.12g}" for code, weight in sorted(weights.items())]
     numbers = array("q", [len(tokens), *(token for sequence in tokens for token in sequence)])
     if sys.byteorder == "big":
         numbers.byteswap()
-    return hashlib.blake2b(numbers.tobytes() + "\n".join(languages).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(numbers.tobytes() + "\n".join([*languages, *said]).encode(), digest_size=16).hexdigest()
