@@ -128,7 +128,7 @@ def resolve(ref: str, cache: Path, dtype: str = "auto", device: str = "auto", pr
     if (folder / ORIGIN).exists():
         origin = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
         notes["origin"] = f"dequantized to bfloat16 from {origin['file']}, SHA-256 {origin['sha256']}"
-    return Resolved(source, ref, revision, notes | {"bos": check_bos(source)})
+    return Resolved(source, ref, revision, notes)
 
 
 def require_checkpoint(folder: Path, ref: str) -> None:
@@ -223,7 +223,7 @@ def choose_dtype(dtype: str, device: str) -> str:
 
 
 def check_bos(source: Source) -> str:
-    """How the tokenizer begins a text, for the record.
+    """How the tokenizer begins a text. Whoever is about to encode with a source's tokenizer calls this first.
 
     Some releases of transformers drop the BOS that a GGUF file asks for, and Gemma without BOS gives worthless
     perplexities: a folder we made from such a file must begin a text exactly as the file says. Raises UserError if not.

@@ -62,7 +62,7 @@ def run_compress(args: argparse.Namespace) -> ExitCode:
     (spec,) = config.methods
     from harness.config import construct
     from harness.facts import calibrate
-    from harness.models import resolve
+    from harness.models import check_bos, resolve
     from harness.plan import calibration_of
     from harness.progress import reporting
 
@@ -71,6 +71,7 @@ def run_compress(args: argparse.Namespace) -> ExitCode:
     method = construct(spec)
     with reporting() as reporter:
         resolved = resolve(args.model, args.cache, config.dtype, config.device, reporter.phase)
+        check_bos(resolved.source)
         wanted = calibration_of(config, spec)
         calibration = calibrate(resolved.source, config, wanted, args.draw, args.cache) if wanted else None
         compressed = method.compress(resolved.source, calibration, args.out, reporter.phase)

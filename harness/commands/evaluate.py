@@ -130,10 +130,11 @@ def _measure(args: argparse.Namespace, config: SweepConfig) -> list[tuple[str, s
 def _language_model(args: argparse.Namespace, is_artifact: bool, progress: Any) -> LanguageModel:
     """The model to read with: an artifact loaded back, or an original."""
     from harness.languagemodel import LanguageModel
-    from harness.models import choose_device, choose_dtype, resolve
+    from harness.models import check_bos, choose_device, choose_dtype, resolve
 
     if not is_artifact:
         source = resolve(args.artifact, args.cache, args.dtype, args.device, progress).source
+        check_bos(source)
         return LanguageModel(source.model(), source.tokenizer(), source.device)
     from transformers import AutoTokenizer
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from harness import bundled
 from harness import gguf as ours
-from harness.models import resolve
+from harness.models import check_bos, resolve
 from harness.problems import UserError
 
 NAMES = {theirs: mine for mine, theirs in ours.BLOCK_NAMES.items()}
@@ -132,7 +132,7 @@ def test_bos_is_added_as_the_file_says(file, tmp_path, asked):
     found = resolve(str(path), tmp_path / "cache")
     ids = found.source.tokenizer()("ab")["input_ids"]
     assert ids == ([2, 8] if asked else [8])
-    assert found.notes["bos"] == ("added by the tokenizer: '<bos>', id 2" if asked else "not added")
+    assert check_bos(found.source) == ("added by the tokenizer: '<bos>', id 2" if asked else "not added")
 
 
 def test_a_tokenizer_that_does_otherwise_is_refused(file, tmp_path):
@@ -141,7 +141,7 @@ def test_a_tokenizer_that_does_otherwise_is_refused(file, tmp_path):
     origin = json.loads((found.folder / bundled.ORIGIN).read_text())
     (found.folder / bundled.ORIGIN).write_text(json.dumps({**origin, "add_bos": False}))
     with pytest.raises(UserError, match="begins a text with BOS and its GGUF file says otherwise"):
-        resolve(str(path), tmp_path / "cache")
+        check_bos(resolve(str(path), tmp_path / "cache").source)
 
 
 @pytest.mark.parametrize(("architecture", "expected"), [("llama", [9, 5, 4, 4, 5]), ("gemma3", [9, 5, 10, 5])])

@@ -9,7 +9,7 @@ from huggingface_hub import errors
 from safetensors.torch import load_file, save_file
 
 from harness import bundled, models
-from harness.models import ModelRef, choose_device, choose_dtype, resolve
+from harness.models import ModelRef, check_bos, choose_device, choose_dtype, resolve
 from harness.problems import UserError
 
 
@@ -73,8 +73,8 @@ def test_a_folder_is_taken_as_it_is(folder, cache):
     assert found.notes == {
         "dtype": "float32 (asked: float32)",
         "device": "cpu (asked: cpu)",
-        "bos": "added by the tokenizer: '<bos>', id 2",
     }
+    assert check_bos(found.source) == "added by the tokenizer: '<bos>', id 2"
 
 
 def edit_config(folder, **entries):
@@ -122,7 +122,7 @@ def test_folders_that_are_refused(folder, cache, name):
 def test_a_config_that_says_otherwise_about_bos_is_recorded(folder, cache):
     path = folder / "tokenizer_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "add_bos_token": False}))
-    assert "(although tokenizer_config.json says add_bos_token = false)" in resolve(str(folder), cache).notes["bos"]
+    assert "(although tokenizer_config.json says add_bos_token = false)" in check_bos(resolve(str(folder), cache).source)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ def test_the_bundled_model_begins_with_bos_and_reads_eight_languages_sensibly():
     from harness.readings import Protocol, read
 
     found = resolve("bundled:gemma-3-270m", models.default_cache())
-    assert found.notes["bos"] == "added by the tokenizer: '<bos>', id 2"
+    assert check_bos(found.source) == "added by the tokenizer: '<bos>', id 2"
     assert "SHA-256 a5fd3b62230a" in found.notes["origin"]
     lm = LanguageModel(found.source.model(), found.source.tokenizer(), found.source.device)
     assert lm.encode("hello 안녕하세요  two\n\nthree") == [2, 23391, 83732, 138, 13498, 108, 19891]
