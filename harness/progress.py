@@ -21,7 +21,9 @@ QUIET_SECONDS = 20.0
 class Reporter:
     """Counts cells and shows what is going on. ``phase`` is the progress callback that methods and readings call."""
 
-    def __init__(self, stream: TextIO, bar: Bar | None = None, overall: TaskID | None = None, current: TaskID | None = None):
+    def __init__(
+        self, stream: TextIO, bar: Bar | None = None, overall: TaskID | None = None, current: TaskID | None = None
+    ) -> None:
         self.total, self.done = 0, 0
         self._stream, self._bar, self._overall, self._current = stream, bar, overall, current
         self._spoke = time.monotonic()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from harness.executors import local
 from harness.exits import ExitCode
 from harness.facts import World, look, overlaps
 from harness.plan import Plan, PlannedVariant, make_plan
+from harness.problems import UserError
 from harness.progress import Reporter, reporting
 from harness.specs import SweepConfig
 from harness.variant import Job
@@ -24,6 +26,7 @@ from results.store import Run
 
 if TYPE_CHECKING:
     from results.cell import Cell
+    from results.estimate import Sample
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,12 @@ def run_sweep(config: SweepConfig, options: SweepOptions) -> ExitCode:
 
     Raises UserError for mistakes in the configuration, StoreError when the run cannot be written.
     """
+    for method in config.methods:
+        construct(method)
+    _require_cache(options.cache)
     with Run.open(options.out, write=True) as run, reporting() as reporter:
         for notice in run.notices:
             reporter.notice(notice)
-        for method in config.methods:
-            construct(method)
         world = look(config, options.cache, reporter.phase)
         plan = make_plan(config, world.facts)
         for note in plan.notes:
@@ -56,10 +60,25 @@ def run_sweep(config: SweepConfig, options: SweepOptions) -> ExitCode:
     return _exit_code(left, options.strict)
 
 
+def _require_cache(cache: Path) -> None:
+    """Raise UserError where artifacts cannot be kept: known before the first is made."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"The cache {cache} cannot be made ({error.strerror}); name another folder with --cache or LANGGAP_CACHE."
+        ) from None
+    if not os.access(cache, os.W_OK):
+        raise UserError(f"The cache {cache} cannot be written; name another folder with --cache or LANGGAP_CACHE.")
+
+
 def measure(config: SweepConfig, plan: Plan, world: World, run: Run, cache: Path, reporter: Reporter) -> None:
     """Bring the run up to the plan: one record for each cell whose latest is not ok."""
     run.config(to_toml(config))
+    told = len(run.notices)
     pending = run.pending(plan.cells)
+    for notice in run.notices[told:]:
+        reporter.notice(notice)
     reporter.expect(len(pending), already=len(plan.cells) - len(pending))
     if not pending:
         return
@@ -67,10 +86,10 @@ def measure(config: SweepConfig, plan: Plan, world: World, run: Run, cache: Path
     shared = overlaps(config, world)
     named = labels([planned.variant for planned in plan.variants])
 
-    def keep(record: Record, samples: tuple = ()) -> None:
+    def keep(record: Record, samples: tuple[Sample, ...] = ()) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         notes = dict(record.notes)
-        if record.cell.variant.calibration and (found := shared.get((record.cell.variant.calibration, record.cell.text))):
+        if found := shared.get((record.cell.variant.calibration or "", record.cell.text)):
             notes["overlap"] = found
         run.append(replace(record, environment=environment, created=now, notes=notes), samples)
         reporter.finished(record, named[record.cell.variant.key])
@@ -80,20 +99,30 @@ def measure(config: SweepConfig, plan: Plan, world: World, run: Run, cache: Path
         keep(record, samples)
 
 
-def _jobs(config, plan, world, run, cache, pending: set[str], keep) -> Iterator[Job]:  # noqa: ANN001
+def _jobs(
+    config: SweepConfig,
+    plan: Plan,
+    world: World,
+    run: Run,
+    cache: Path,
+    pending: set[str],
+    keep: Callable[[Record], None],
+) -> Iterator[Job]:
     """The variants with work left, each when its turn comes: cells whose reference failed are recorded as skipped."""
     originals: dict[str, PlannedVariant] = {}
     for planned in plan.variants:
         original = originals.setdefault(planned.variant.model, planned)
         cells: list[Cell] = []
-        for cell in (cell for cell in planned.cells if cell.key in pending):
+        for cell in planned.cells:
             reference = run.record(cell.reference) if cell.reference else None
-            if reference is not None and reference.status != "ok":
-                keep(Record(cell, "skipped", reason=f"no reference: `none` {reference.status} ({reference.reason})"))
-            else:
+            if reference is None or reference.status == "ok":
                 cells.append(cell)
-        if cells:
-            yield Job(config, planned, tuple(cells), original, world.models[planned.variant.model].source, cache)
+            elif cell.key in pending:
+                keep(Record(cell, "skipped", reason=f"no reference: `none` {reference.status} ({reference.reason})"))
+        left = tuple(cell for cell in cells if cell.key in pending)
+        if left:
+            able = replace(planned, cells=tuple(cells))
+            yield Job(config, able, left, original, world.models[planned.variant.model].source, cache)
 
 
 def _publish(options: SweepOptions, run: Run) -> None:
@@ -102,7 +131,11 @@ def _publish(options: SweepOptions, run: Run) -> None:
     if options.json:
         import json
 
-        value = {"run": str(options.out), "report": str(page), "records": [record.to_json() for record in run.records()]}
+        value = {
+            "run": str(options.out),
+            "report": str(page),
+            "records": [record.to_json() for record in run.records()],
+        }
         json.dump(value, sys.stdout, ensure_ascii=False, allow_nan=False)
         print()
         return

@@ -27,15 +27,17 @@ from results.record import Record, Status
 
 if TYPE_CHECKING:
     from harness.languagemodel import LanguageModel
-    from harness.readings import HiddenStore, Reading
+    from harness.passages import Passage
+    from harness.readings import HiddenStore, Protocol, Reading
 
 
 @dataclass(frozen=True)
 class Job:
     config: SweepConfig
     planned: PlannedVariant
+    """With the cells that can be measured."""
     cells: tuple[Cell, ...]
-    """Those of the variant that are still to be measured."""
+    """Those of them that are still to be measured."""
     original: PlannedVariant
     """The same model's `none`, which fidelity is measured against; ``planned`` itself for `none`."""
     source: Source
@@ -47,17 +49,20 @@ class Outcome(NamedTuple):
     samples: tuple[Sample, ...]
 
 
-class NotFinished(RuntimeError):
-    """A cell that this variant's failure took along; the message is the reason in its record."""
+class NoReference(ValueError):
+    """The hidden states of `none` are gone and could not be made again; the message is the reason in a record."""
 
 
 def run_variant(job: Job, progress: Progress) -> Iterator[Outcome]:
     """Measure every cell of the job. Raises only what no variant can survive: interruption and a failing store."""
+    from harness.models import check_bos
+
     _hush()
     seconds: dict[str, float] = {}
     try:
+        check_bos(job.source)
         with _timed(seconds, "reference"):
-            _restore_references(job, progress)
+            lost = _restore_references(job, progress)
         with _timed(seconds, "compress"):
             made = artifact(job.planned, job, progress)
         with _timed(seconds, "load"):
@@ -67,20 +72,27 @@ def run_variant(job: Job, progress: Progress) -> Iterator[Outcome]:
             yield _unmeasured(cell, error, seconds)
         return
     notes = _notes(made)
-    for cell in (cell for cell in job.cells if not all_tasks()[cell.task].reads_text):
-        yield _measured(cell, made, seconds, notes, lambda: all_tasks()[cell.task].load().measure(made.folder))  # noqa: B023
-        seconds = {}
-    for cells in _by_reading([cell for cell in job.cells if all_tasks()[cell.task].reads_text]):
+    for cell in job.cells:
+        if not all_tasks()[cell.task].reads_text:
+            yield _measured(cell, made.folder, made, seconds, notes)
+            seconds = {}
+        elif cell.reference in lost:
+            yield _unmeasured(cell, lost[cell.reference], seconds, made)
+            seconds = {}
+    for cells in _readings(job):
+        pending = [cell for cell in cells if cell in job.cells and cell.reference not in lost]
+        if not pending:
+            continue
         try:
             with _timed(seconds, "read"):
-                reading = _read(lm, cells, job, progress)
+                reading = _read(lm, [cell for cell in cells if cell.reference not in lost], job, progress)
         except Exception as error:
-            for cell in cells:
+            for cell in pending:
                 yield _unmeasured(cell, error, seconds, made)
             seconds = {}
             continue
-        for cell in cells:
-            yield _measured(cell, made, seconds, notes, lambda: all_tasks()[cell.task].load().measure(reading))  # noqa: B023
+        for cell in pending:
+            yield _measured(cell, reading, made, seconds, notes)
             seconds = {}
 
 
@@ -90,17 +102,28 @@ def artifact_folder(cache: Path, planned: PlannedVariant) -> Path:
 
 
 def artifact(planned: PlannedVariant, job: Job, progress: Progress) -> Compressed:
-    """The variant's artifact on disk: an earlier one if it is whole, else compressed now, going on where one stopped."""
-    from methods.artifact import read_manifest
-
+    """The variant's artifact on disk: an earlier one if it is whole, else compressed now, from where one stopped."""
     folder = artifact_folder(job.cache, planned)
     with _alone(folder):
-        if (folder / "manifest.json").is_file():
-            manifest = read_manifest(folder)
-            return Compressed(folder, manifest.digest, manifest.untouched)
+        if earlier := _earlier(folder):
+            return earlier
         spec = planned.calibration
         calibration = calibrate(job.source, job.config, spec, planned.draw, job.cache) if spec else None
         return construct(planned.method).compress(job.source, calibration, folder, progress)
+
+
+def _earlier(folder: Path) -> Compressed | None:
+    """A finished artifact, going by its manifest alone. One whose manifest was altered is removed."""
+    from methods.artifact import DamagedArtifact, read_manifest
+
+    if not (folder / "manifest.json").is_file():
+        return None
+    try:
+        manifest = read_manifest(folder)
+    except DamagedArtifact:
+        shutil.rmtree(folder)
+        return None
+    return Compressed(folder, manifest.digest, manifest.untouched)
 
 
 def _loaded(
@@ -113,14 +136,18 @@ def _loaded(
     try:
         model = load(made.folder, job.source.dtype, job.source.device)
     except DamagedArtifact:
-        shutil.rmtree(made.folder)
+        with _alone(made.folder):
+            shutil.rmtree(made.folder, ignore_errors=True)
         made = artifact(planned, job, progress)
         model = load(made.folder, job.source.dtype, job.source.device)
     return made, LanguageModel(model, job.source.tokenizer(), job.source.device)
 
 
 def _read(lm: LanguageModel, cells: Sequence[Cell], job: Job, progress: Progress) -> Reading:
-    """One forward pass per window for all cells that read this text under this protocol."""
+    """One forward pass per window for all cells that read this text under this protocol.
+
+    ``cells`` are those measured before too: a text read with a reference gives the same nats only but for rounding.
+    """
     from harness.readings import read
 
     cell = cells[0]
@@ -135,18 +162,33 @@ def _is_referred_to(job: Job, cell: Cell) -> bool:
     return job.planned.variant == job.original.variant and any(spec.name == "fidelity" for spec in job.config.tasks)
 
 
-def _restore_references(job: Job, progress: Progress) -> None:
-    """Read `none` again where its hidden states are wanted and no longer in the cache."""
-    wanted = {cell.reference: cell for cell in job.cells if cell.reference}
+def _restore_references(job: Job, progress: Progress) -> dict[str | None, NoReference]:
+    """Read `none` again where its hidden states are wanted and no longer in the cache.
+
+    Returns the references that could not be had, with the reason: only the cells that need one are lost with it.
+    """
+    wanted = {cell.reference: cell for cells in _readings(job) for cell in cells if cell.reference}
     missing = {key: cell for key, cell in wanted.items() if not _hidden(job.cache, key).is_complete()}
     if not missing:
-        return
+        return {}
     from harness.readings import read
 
     original = replace(job, planned=job.original)
-    _, lm = _loaded(artifact(job.original, original, progress), job.original, original, progress)
+    try:
+        _, lm = _loaded(artifact(job.original, original, progress), job.original, original, progress)
+    except Exception as error:
+        return dict.fromkeys(missing, _no_reference(error))
+    lost: dict[str | None, NoReference] = {}
     for key, cell in missing.items():
-        read(lm, _passages(job.config, cell), _protocol(cell), None, _hidden(job.cache, key), progress)
+        try:
+            read(lm, _passages(job.config, cell), _protocol(cell), None, _hidden(job.cache, key), progress)
+        except Exception as error:
+            lost[key] = _no_reference(error)
+    return lost
+
+
+def _no_reference(error: Exception) -> NoReference:
+    return NoReference(f"no reference: `none` could not be read again ({reason(error)})")
 
 
 def _reading_cell(original: PlannedVariant, cell: Cell) -> Cell:
@@ -164,29 +206,34 @@ def _hidden(cache: Path, key: str) -> HiddenStore:
     return HiddenStore(cache / "hidden" / key)
 
 
-def _passages(config: SweepConfig, cell: Cell) -> tuple:
+def _passages(config: SweepConfig, cell: Cell) -> tuple[Passage, ...]:
     return test_passages(config, TaskSpec(cell.task, cell.params), cell.language)
 
 
-def _protocol(cell: Cell):  # noqa: ANN202 - a Protocol of harness.readings, imported late
+def _protocol(cell: Cell) -> Protocol:
     from harness.readings import Protocol
 
-    return Protocol(name=str(cell.params["protocol"]), window=cell.params["window"])
+    window = cell.params["window"]
+    return Protocol(str(cell.params["protocol"]), None if window is None else int(window))
 
 
-def _by_reading(cells: Sequence[Cell]) -> list[list[Cell]]:
-    """Cells that one forward pass serves, together, in the order of the plan."""
-    together: dict[tuple, list[Cell]] = {}
-    for cell in cells:
-        key = (cell.language, cell.text, cell.params["corpus"], cell.params["protocol"], cell.params["window"])
-        together.setdefault(key, []).append(cell)
-    return list(together.values())
+def _readings(job: Job) -> list[list[Cell]]:
+    """The variant's cells by the forward pass that serves them, where one of them is still to be measured."""
+    together: dict[tuple[object, ...], list[Cell]] = {}
+    for cell in job.planned.cells:
+        if all_tasks()[cell.task].reads_text:
+            key = (cell.language, cell.text, cell.params["corpus"], cell.params["protocol"], cell.params["window"])
+            together.setdefault(key, []).append(cell)
+    return [cells for cells in together.values() if any(cell in job.cells for cell in cells)]
 
 
-def _measured(cell: Cell, made: Compressed, seconds: dict[str, float], notes: dict[str, str], measure) -> Outcome:  # noqa: ANN001
+def _measured(
+    cell: Cell, subject: Path | Reading, made: Compressed, seconds: dict[str, float], notes: dict[str, str]
+) -> Outcome:
+    """The cell's task on what it measures: a reading, or the artifact's folder for a task that reads no text."""
     try:
         with _timed(seconds, "measure"):
-            found: Measurement = measure()
+            found: Measurement = all_tasks()[cell.task].load().measure(subject)
     except Exception as error:
         return _unmeasured(cell, error, seconds, made)
     record = Record(
@@ -208,7 +255,11 @@ def reason(error: Exception) -> str:
     text = " ".join(str(error).split()) or "no message"
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return f"out of memory: {text[:300]}"
-    return text[:600] if isinstance(error, ValueError | MissingLibrary) else f"{type(error).__name__}: {text[:600]}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, ValueError | OSError | MissingLibrary):
+        return text[:600]
+    return f"{type(error).__name__}: {text[:600]}"
 
 
 def _notes(made: Compressed) -> dict[str, str]:

@@ -59,3 +59,63 @@ def listed(tmp_path, monkeypatch):
             (folder / kind / f"{name}.py").write_text(text)
     monkeypatch.setattr(_listing, "FOLDER", folder / "methods")
     monkeypatch.setattr(tasks, "_FOLDER", folder / "tasks")
+
+
+class TinySweep:
+    """Sweeps over a tiny model, without their pages: by default none and rtn, English and Korean, 8 cells."""
+
+    def __init__(self, folder, path):
+        self.folder, self.path = folder, path
+
+    def config(self, family="llama", **changes):
+        from harness.config import parse_config
+
+        base = {
+            "models": [str(self.folder(family))],
+            "languages": ["en", "ko"],
+            "limit": 2,
+            "calibration": {"sequences": 2, "length": 32},
+            "method": [{"name": "none"}, {"name": "rtn", "granularity": "row"}],
+        }
+        return parse_config({**base, **changes}, "test")
+
+    def __call__(self, run="run", cache="cache", strict=False, **changes):
+        """The exit code. ``run`` and ``cache`` are folders of the test's own."""
+        from harness.sweep import SweepOptions, run_sweep
+
+        return run_sweep(self.config(**changes), SweepOptions(self.path / run, self.path / cache, strict))
+
+    def records(self, run="run"):
+        """(method, bits or None, task, language) -> the latest record."""
+        from results.store import Run
+
+        found = Run.open(self.path / run).records()
+        return {
+            (it.cell.variant.method, it.cell.variant.params.get("bits"), it.cell.task, it.cell.language): it
+            for it in found
+        }
+
+    def told(self, run="run"):
+        """Cell key -> all that must not depend on interruptions, so not seconds, created and environment."""
+        from results.store import Run
+
+        opened = Run.open(self.path / run)
+        return {
+            it.cell.key: (it.status, it.reason, it.artifact, it.notes, it.estimates, opened.samples(it.cell.key))
+            for it in opened.records()
+        }
+
+
+@pytest.fixture
+def tiny_sweep(tiny_folder, tmp_path, monkeypatch):
+    import torch
+
+    from harness import scoring, sweep
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # matrices this small wait for a second thread longer than they compute
+    monkeypatch.setattr(sweep, "_publish", lambda options, run: None)
+    # Small tiles: so the vocabulary comes in pieces here too, and in others with a reference than without.
+    monkeypatch.setattr(scoring, "TILE_BYTES", 512 * 1024)
+    yield TinySweep(tiny_folder, tmp_path)
+    torch.set_num_threads(threads)
