@@ -87,7 +87,8 @@ class _Draw:
 
     def tokens(self, source: Source) -> Drawn:
         encode, bos = encoder(source)
-        return draw_tokens(encode, bos, self.spec, self.config.languages, self.number, self.config.seed, self.serves_both)
+        config = self.config
+        return draw_tokens(encode, bos, self.spec, config.languages, self.number, config.seed, self.serves_both)
 
     def identity(self, source: Source) -> str:
         """Digest of all that decides the tokens: tokenizer, texts, and how they are drawn."""

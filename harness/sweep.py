@@ -144,7 +144,7 @@ def _publish(options: SweepOptions, run: Run) -> None:
     from reports.terminal import print_summary
     from results.claims import make_claims
 
-    print_summary(make_claims(run), run, Console())
+    print_summary(make_claims(run), run, Console(width=None if sys.stdout.isatty() else 120), options.lang)
     print(f"{page}")
 
 

@@ -96,7 +96,7 @@ class Compressed:
 
 @dataclass(frozen=True)
 class Compressor:
-    """Base of every method. Fields are JSON scalars: they are the config, the help, the identity and the report columns.
+    """Base of every method. Fields are JSON scalars: they are config, help, identity and report columns at once.
 
     A method's file holds exactly one subclass; the file's name is the method's name and its docstring's first line
     the summary. Each field has a default and is followed by a one-line string, which is its help.

@@ -79,7 +79,10 @@ def _rich(table: Table) -> RichTable:
     )
     for column in table.columns:
         side: JustifyMethod = "right" if column.numeric else "left"
-        drawn.add_column(escape(column.header), justify=side, overflow="fold", no_wrap=column.numeric)
+        # A name may wrap where the terminal is narrow, but not to a letter a line.
+        least = None if column.numeric else min(18, max((len(row[0][0]) for row in table.rows()), default=0))
+        width = least if column is table.columns[0] else None
+        drawn.add_column(escape(column.header), justify=side, overflow="fold", no_wrap=column.numeric, min_width=width)
     for row in table.rows():
         drawn.add_row(*(Text(text) for text, _ in row))
     return drawn

