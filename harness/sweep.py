@@ -19,7 +19,7 @@ from harness.problems import UserError
 from harness.progress import Reporter, reporting
 from harness.specs import SweepConfig
 from harness.variant import Job
-from results.environment import capture
+from results.environment import Environment, capture
 from results.labels import labels
 from results.record import Record
 from results.store import Run
@@ -82,7 +82,7 @@ def measure(config: SweepConfig, plan: Plan, world: World, run: Run, cache: Path
     reporter.expect(len(pending), already=len(plan.cells) - len(pending))
     if not pending:
         return
-    environment = run.add_environment(capture())
+    environment = run.add_environment(_environment())
     shared = overlaps(config, world)
     named = labels([planned.variant for planned in plan.variants])
 
@@ -122,7 +122,17 @@ def _jobs(
         left = tuple(cell for cell in cells if cell.key in pending)
         if left:
             able = replace(planned, cells=tuple(cells))
-            yield Job(config, able, left, original, world.models[planned.variant.model].source, cache)
+            found = world.models[planned.variant.model]
+            told = {name: found.notes[name] for name in ("origin", "device_map") if name in found.notes}
+            yield Job(config, able, left, original, found.source, cache, told)
+
+
+def _environment() -> Environment:
+    """What produces this sweep's numbers, torch's threads and the GPU included."""
+    import torch
+
+    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return capture(torch.get_num_threads(), accelerator)
 
 
 def _publish(options: SweepOptions, run: Run) -> None:

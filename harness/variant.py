@@ -9,9 +9,9 @@ from __future__ import annotations
 import fcntl
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -42,6 +42,8 @@ class Job:
     """The same model's `none`, which fidelity is measured against; ``planned`` itself for `none`."""
     source: Source
     cache: Path
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Where the original comes from and where it lies, for every record."""
 
 
 class Outcome(NamedTuple):
@@ -71,7 +73,7 @@ def run_variant(job: Job, progress: Progress) -> Iterator[Outcome]:
         for cell in job.cells:
             yield _unmeasured(cell, error, seconds)
         return
-    notes = _notes(made)
+    notes = {**job.notes, **_notes(made)}
     for cell in job.cells:
         if not all_tasks()[cell.task].reads_text:
             yield _measured(cell, made.folder, made, seconds, notes)

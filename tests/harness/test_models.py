@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 
@@ -131,8 +132,7 @@ def test_a_config_that_says_otherwise_about_bos_is_recorded(folder, cache):
 
 
 def hub_error(kind):
-    import httpx
-
+    httpx = importlib.import_module(errors.Response.__module__.partition(".")[0])  # httpx or its successor
     response = httpx.Response(404, request=httpx.Request("GET", "https://huggingface.co"))
     return kind("text", response=response) if issubclass(kind, errors.HfHubHTTPError) else kind("text")
 
