@@ -2,8 +2,8 @@
 
     python benchmarks/scoring.py [--quick] [--texts FILE.txt] [--passages 16]
 
-Every contender runs in a process of its own, so that its peak memory is its own; they take turns, repetition by
-repetition, on the same texts with the same threads, dtype and tokens in a batch. The bare forward pass throws its
+Contenders take turns, repetition by repetition, each time in a process of its own (so that its peak memory is its own)
+after a warm-up, on the same texts with the same threads, dtype and tokens in a batch. The bare forward pass throws its
 logits away; of several batch shapes the fastest counts. Tokens are those that are scored.
 """
 
@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -49,44 +50,39 @@ def main() -> None:
 
 
 def report(args: argparse.Namespace) -> None:
-    workers = {name: start(args, worker) for name, worker in CONTENDERS.items()}
-    for process in workers.values():
-        ready = json.loads(process.stdout.readline())
-    print(f"{ready['model']}, {ready['dtype']}, {args.threads} threads; {ready['passages']} passages,", end=" ")
-    print(f"{ready['tokens']} scored tokens", flush=True)
     seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
-    memory: dict[str, float] = {}
-    for _ in range(2 if args.quick else 5):
-        for name, process in workers.items():
-            process.stdin.write("go\n")
-            process.stdin.flush()
-            answer = json.loads(process.stdout.readline())
-            seconds[name].append(answer["seconds"])
-            memory[name] = answer["peak_gb"]
-    for process in workers.values():
-        process.stdin.close()
-        process.wait()
-    rate = {name: ready["tokens"] / statistics.median(values) for name, values in seconds.items()}
+    memory = dict.fromkeys(CONTENDERS, 0.0)
+    repetitions = 2 if args.quick else 5
+    for repetition in range(repetitions):
+        for name, worker in CONTENDERS.items():
+            found = run_worker(args, worker)
+            seconds[name].append(found["seconds"])
+            memory[name] = max(memory[name], found["peak_gb"])
+        print(f"repetition {repetition + 1} of {repetitions}", file=sys.stderr, flush=True)
+    print(f"{args.model}, {found['dtype']}, {args.threads} threads, {repetitions} repetitions;", end=" ")
+    print(f"{found['passages']} passages, {found['tokens']} scored tokens")
+    rate = {name: found["tokens"] / statistics.median(values) for name, values in seconds.items()}
     bare = max(rate[name] for name in CONTENDERS if name.startswith("bare"))
     lm_eval = max(rate[name] for name in CONTENDERS if name.startswith("lm-eval"))
     print(f"\n{'':36}{'tokens/s':>9}{'fastest':>9}{'slowest':>9}{'over bare':>11}{'over lm-eval':>14}{'peak GB':>9}")
     for name, values in seconds.items():
-        most, least = ready["tokens"] / min(values), ready["tokens"] / max(values)
+        most, least = found["tokens"] / min(values), found["tokens"] / max(values)
         ratios = f"{rate[name] / bare:11.2f}{rate[name] / lm_eval:14.2f}"
         print(f"{name:36}{rate[name]:9.0f}{most:9.0f}{least:9.0f}{ratios}{memory[name]:9.2f}")
     print("\naims: nats over bare >= 0.9, nats + KLD over bare >= 0.45, nats over lm-eval >= 1.4 (medians)")
 
 
-def start(args: argparse.Namespace, worker: str) -> subprocess.Popen[str]:
+def run_worker(args: argparse.Namespace, worker: str) -> dict[str, Any]:
     command = [sys.executable, __file__, "--worker", worker, "--model", args.model, "--threads", str(args.threads)]
     command += ["--passages", str(args.passages)] + (["--texts", str(args.texts)] if args.texts else [])
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{worker} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def work(args: argparse.Namespace) -> None:
-    """Load, run once to warm up, then once for each line on stdin."""
+    """Load, run once to warm up, run once more and say how long it took."""
     import torch
 
     torch.set_num_threads(args.threads)
@@ -94,21 +90,19 @@ def work(args: argparse.Namespace) -> None:
     from harness.models import default_cache, resolve
     from harness.readings import Protocol, units
 
-    found = resolve(args.model, default_cache()).source
-    lm = LanguageModel(found.model(), found.tokenizer(), found.device)
+    source = resolve(args.model, default_cache()).source
+    lm = LanguageModel(source.model(), source.tokenizer(), source.device)
     passages = texts(args)
     tokens = sum(len(unit.targets) for unit in units(lm, passages, Protocol()))
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         run = contender(args.worker, lm, passages, Path(folder))
         run()
-        ready = {"model": args.model, "dtype": found.dtype, "passages": len(passages), "tokens": tokens}
-        print(json.dumps(ready), flush=True)
-        for _ in sys.stdin:
-            begun = time.perf_counter()
-            run()
-            seconds = time.perf_counter() - begun
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-            print(json.dumps({"seconds": seconds, "peak_gb": peak}), flush=True)
+        begun = time.perf_counter()
+        run()
+        seconds = time.perf_counter() - begun
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    found = {"seconds": seconds, "peak_gb": peak, "dtype": source.dtype, "passages": len(passages), "tokens": tokens}
+    print(json.dumps(found))
 
 
 def texts(args: argparse.Namespace) -> list:
