@@ -2,6 +2,7 @@
 
 artifacts/<digest>/   compressed models          moments/      what methods read from calibration text
 models/<name>/        originals made from GGUF   hidden/       final hidden states of `none`
+draws/                fingerprints of calibration draws, known without loading a tokenizer
 environments/         reference libraries        digests.json  digests of originals by inode, size and time
 """
 

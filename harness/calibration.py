@@ -192,12 +192,13 @@ def draw_tokens(
         tokens += [(*head, *stream[start : start + step]) for start in range(0, count * step, step)]
         spoken += [code] * count
         used += passages
+    weights = shares(spec, languages)
     return Drawn(
         tuple(tokens),
         tuple(spoken),
-        shares(spec, languages),
+        weights,
         tuple(used),
-        _fingerprint(tokens, spoken, shares(spec, languages)),
+        _fingerprint(tokens, spoken, weights),
         calibration_label(spec, languages),
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -18,6 +17,7 @@ from harness.plan import CalibrationFacts, Facts, ModelFacts, calibration_of, te
 from harness.specs import CalibrationSpec, SweepConfig, TaskSpec
 from methods.base import Calibration, Progress, Source, silent
 from results.cell import digest_of
+from results.files import replace
 
 if TYPE_CHECKING:
     from harness.models import Resolved
@@ -113,10 +113,7 @@ def _calibration_facts(draw: _Draw, source: Source, cache: Path) -> CalibrationF
         pass
     drawn = draw.tokens(source)
     found = CalibrationFacts(drawn.fingerprint, drawn.label)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(asdict(found)), encoding="utf-8")
-    temporary.replace(path)
+    replace(path, json.dumps(asdict(found)).encode())
     return found
 
 
