@@ -10,7 +10,6 @@ speeds.json, spreads.json    what earlier sweeps took and found, for forecasts
 
 from __future__ import annotations
 
-import fcntl
 import json
 import re
 import shutil
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.problems import UserError
+from methods._lease import SUFFIX, is_held
 
 KINDS = ("artifacts", "draws", "environments", "hidden", "models", "moments", "responses")
 _WHAT = {
@@ -32,7 +32,6 @@ _WHAT = {
 }
 FILES = ("digests.json", "speeds.json", "spreads.json")
 MANIFEST = "manifest.json"
-LOCK = ".lock"
 DAY = 86_400.0
 
 
@@ -75,7 +74,7 @@ def prune(cache: Path, older_than: float | None = None, kind: str | None = None,
     gone = [
         entry
         for entry in entries(cache)
-        if kind in (None, entry.kind) and entry.used < before and not _in_use(entry.path)
+        if kind in (None, entry.kind) and entry.used < before and not is_held(entry.path)
     ]
     for entry in () if dry_run else gone:
         _remove(cache, entry.path)
@@ -110,23 +109,10 @@ def seconds(text: str) -> float:
 
 
 def _children(folder: Path) -> list[Path]:
-    """A kind's entries; a kind that is a link leads outside and has none. Locks stand beside what they lock."""
+    """A kind's entries; a kind that is a link leads outside and has none. Leases stand beside what they lock."""
     if folder.is_symlink() or not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix != LOCK)
-
-
-def _in_use(path: Path) -> bool:
-    """Whether a process is making this entry right now."""
-    lock = path.with_name(f"{path.name}{LOCK}")
-    if not lock.is_file():
-        return False
-    with lock.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.suffix != SUFFIX)
 
 
 def _entry(kind: str, path: Path) -> Entry:

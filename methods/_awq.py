@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +22,7 @@ from methods._affine import parse_granularity
 from methods._awq_block import Recipe, Searched, Shrunk, pack_block, search_block
 from methods._blocks import family
 from methods._files import write_tensors, write_text
+from methods._lease import lease
 from methods._linear import AffineLinear
 from methods._manifest import canonical, digest_bytes, digest_tensors
 from methods._moments import cache_key, gather
@@ -106,23 +108,28 @@ def packed_blocks(
     kind, recipe = family(source.config), recipe_of(options)
     folder = remembered_in(source, calibration, options)
     pending = [index for index in range(source.config["num_hidden_layers"]) if not writer.has_block(index)]
-    tokens = moments = None
-    if any(recall(folder, index) is None for index in pending):
-        needs = {"abs_mean"} | ({f"gram:{recipe.group or 'row'}"} if options.clip else set())
-        moments = gather(source, calibration, needs, progress)
-        tokens = search_sequences(calibration, options.search_tokens)
-    shards = Shards(source.folder)
-    for block in walk(source, tokens):
-        if block.index in pending:
-            names = block.module.state_dict()
-            stored = {name: shards[f"{block.prefix}.{name}"].to(source.device) for name in names}
-            searched = recall(folder, block.index)
-            if searched is None:
-                assert moments is not None
-                searched = search_block(block, stored, kind, recipe, moments)
-                remember(folder, block.index, searched)
-            yield Packed(block.index, block.prefix, *pack_block(stored, kind, recipe, searched), searched.notes)
-        progress(f"{writer.recipe['method']} blocks", block.index + 1, block.count)
+
+    def unknown() -> bool:
+        return any(recall(folder, index) is None for index in pending)
+
+    with lease(folder) if folder and unknown() else nullcontext():
+        tokens = moments = None
+        if unknown():  # still: somebody else may have searched while we waited
+            needs = {"abs_mean"} | ({f"gram:{recipe.group or 'row'}"} if options.clip else set())
+            moments = gather(source, calibration, needs, progress)
+            tokens = search_sequences(calibration, options.search_tokens)
+        shards = Shards(source.folder)
+        for block in walk(source, tokens):
+            if block.index in pending:
+                names = block.module.state_dict()
+                stored = {name: shards[f"{block.prefix}.{name}"].to(source.device) for name in names}
+                searched = recall(folder, block.index)
+                if searched is None:
+                    assert moments is not None
+                    searched = search_block(block, stored, kind, recipe, moments)
+                    remember(folder, block.index, searched)
+                yield Packed(block.index, block.prefix, *pack_block(stored, kind, recipe, searched), searched.notes)
+            progress(f"{writer.recipe['method']} blocks", block.index + 1, block.count)
 
 
 def store(writer: Writer, packed: Packed, layers: Mapping[str, AffineLinear] | None = None) -> None:

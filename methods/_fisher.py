@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from torch.nn.functional import cross_entropy
 
 from methods._blockfiles import complete_blocks, digest, write_block, write_index
 from methods._blocks import family
+from methods._lease import lease
 from methods._moments import require_agreement, shares
 from methods._shards import Shards
 from methods._walk import Block, head, load_block, walk
@@ -98,7 +100,10 @@ def fisher(
         folder = calibration.cache / _key(source, tokens) if calibration.cache else None
         blocks[language] = list(complete_blocks(folder, NAME)) if folder else []
         if not blocks[language]:
-            blocks[language] = _gather(source, tokens, folder, _share(progress, turn, len(languages)))
+            with lease(folder) if folder else nullcontext():
+                blocks[language] = list(complete_blocks(folder, NAME)) if folder else []
+                if not blocks[language]:
+                    blocks[language] = _gather(source, tokens, folder, _share(progress, turn, len(languages)))
     return Fisher(blocks, counts, calibration.weights)
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from itertools import accumulate
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from methods._blockfiles import complete_blocks, digest, write_block, write_index
 from methods._blocks import Family, family
+from methods._lease import lease
 from methods._walk import Block, walk
 from methods.base import Calibration, Progress, Source, silent
 
@@ -98,14 +100,21 @@ def gather(source: Source, calibration: Calibration, needs: Iterable[str], progr
         raise ValueError(f"No moment is called {unknown[0]!r}; known are {known} and 'gram:row'.")
     require_agreement(calibration)
     folder = calibration.cache / cache_key(source, calibration) if calibration.cache else None
-    found: dict[tuple[str, int], bytes | Path] = {}
-    for need in needs if folder else []:
-        paths = complete_blocks(folder, need)  # type: ignore[arg-type]
-        found |= {(need, block): path for block, path in enumerate(paths)}
-    gathered = {need for need, _ in found}
-    if missing := [need for need in needs if need not in gathered]:
-        found |= _gather(source, calibration, missing, folder, progress)
+    found = _kept(folder, needs)
+    if len({need for need, _ in found}) < len(needs):
+        with lease(folder) if folder else nullcontext():
+            found = _kept(folder, needs)
+            gathered = {need for need, _ in found}
+            if missing := [need for need in needs if need not in gathered]:
+                found |= _gather(source, calibration, missing, folder, progress)
     return Moments(found, calibration.weights)
+
+
+def _kept(folder: Path | None, needs: Iterable[str]) -> dict[tuple[str, int], bytes | Path]:
+    """What the cache holds of these needs: all blocks of one or none."""
+    if folder is None:
+        return {}
+    return {(need, block): path for need in needs for block, path in enumerate(complete_blocks(folder, need))}
 
 
 def _gather(

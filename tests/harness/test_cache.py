@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import doctest
-import fcntl
 import json
 import os
 import time
@@ -11,11 +10,12 @@ import pytest
 from harness import cache
 from harness.cache import DAY, entries, prune, seconds
 from harness.problems import UserError
+from methods._lease import lease
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """An artifact of today, moments of 40 days ago, an interrupted artifact, and a lock."""
+    """An artifact of today, moments of 40 days ago, an interrupted artifact, and the lease of one that died."""
     root = tmp_path / "cache"
     whole = root / "artifacts" / "aaaa"
     whole.mkdir(parents=True)
@@ -23,7 +23,9 @@ def folder(tmp_path):
     (whole / "block-00000.safetensors").write_bytes(b"x" * 3_000_000)
     (root / "artifacts" / "bbbb").mkdir()
     (root / "artifacts" / "bbbb" / "block-00000.safetensors").write_bytes(b"x" * 10)
-    (root / "artifacts" / "aaaa.lock").touch()
+    lease_of_the_dead = root / "artifacts" / "aaaa.lease"
+    lease_of_the_dead.write_text("elsewhere 1 0123")
+    os.utime(lease_of_the_dead, (0, 0))
     (root / "moments").mkdir()
     old = root / "moments" / "cccc.safetensors"
     old.write_bytes(b"x" * 500)
@@ -94,8 +96,7 @@ def test_a_dry_run_removes_nothing(folder):
 
 
 def test_what_is_being_made_stays(folder):
-    with (folder / "artifacts" / "aaaa.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with lease(folder / "artifacts" / "aaaa"):
         assert {entry.digest for entry in prune(folder, kind="artifacts")} == {"bbbb"}
     assert {entry.digest for entry in prune(folder, kind="artifacts")} == {"aaaa"}
 
