@@ -13,6 +13,7 @@ from methods._files import cannot_store, copy_companions, write_text
 from methods._footprint import Footprint, weigh
 from methods._load import load
 from methods._manifest import CHECKPOINT, Manifest, read_manifest
+from methods._rotated import TurnedLinear
 
 CARD = """---
 library_name: transformers
@@ -73,7 +74,7 @@ def export(folder: Path, out: Path, dtype: torch.dtype | str = "float32", base: 
         )
     model = load(folder, dtype)
     for name, module in list(model.named_modules()):
-        if isinstance(module, LowRankLinear):
+        if isinstance(module, LowRankLinear | TurnedLinear):
             model.set_submodule(name, module.expanded())
     model.to(dtype)  # type: ignore[arg-type]
     size = sum(parameter.nbytes for parameter in model.parameters())

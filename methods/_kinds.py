@@ -14,6 +14,8 @@ from methods._indexed import IndexedLinear
 from methods._kept import KeptLinear
 from methods._linear import AffineLinear
 from methods._lut import LutLinear
+from methods._rotated import RotatedLinear
+from methods._sparse_affine import MaskedAffineLinear
 from methods._sparse_bitmask import MaskedLinear
 
 
@@ -54,5 +56,7 @@ KINDS: dict[str, Any] = {
         FactoredLinear,
         LutLinear,
         MaskedLinear,
+        MaskedAffineLinear,
+        RotatedLinear,
     )
 }

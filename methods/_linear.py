@@ -95,12 +95,13 @@ class AffineLinear(StoredLinear):
 
     def affine(self) -> Affine:
         """Codes, scales and zeros, unpacked."""
-        codes = unpack(self.codes, self.bits, self.in_features)
+        return Affine(unpack(self.codes, self.bits, self.in_features), self.scale, self.zeros())
+
+    def zeros(self) -> Tensor:
+        """uint8 ``(out, groups)``: the zeros, unpacked."""
         if self.zero is None:
-            zero = torch.full_like(self.scale, 2 ** (self.bits - 1), dtype=torch.uint8)
-        else:
-            zero = unpack(self.zero.view(1, -1), self.bits, self.scale.numel()).view(self.scale.shape)
-        return Affine(codes, self.scale, zero)
+            return torch.full_like(self.scale, 2 ** (self.bits - 1), dtype=torch.uint8)
+        return unpack(self.zero.view(1, -1), self.bits, self.scale.numel()).view(self.scale.shape)
 
     def dequantize(self) -> Tensor:
         """float32 ``(out, in)``."""

@@ -40,6 +40,11 @@ class Factor(NamedTuple):
     damp: float
     """What was added to H's diagonal, as a share of its mean."""
 
+    @property
+    def hessian(self) -> Tensor:
+        """H as it was factorized: damped, float32 ``(columns, columns)``, in ``order``; computed anew."""
+        return (self.feedback * self.cost) @ self.feedback.T
+
 
 class Treatment(Protocol):
     """What is done to each column. Columns are numbered in the order of treatment."""

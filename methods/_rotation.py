@@ -44,8 +44,7 @@ class Rotation:
 
     def signs(self) -> Tensor:
         """``(features,)``, +-1 in float64; the same for a seed on every machine."""
-        generator = torch.Generator().manual_seed(self.seed)
-        return torch.randint(0, 2, (self.features,), generator=generator, dtype=torch.int64).double() * 2 - 1
+        return _signs(self.features, self.seed)
 
     def apply(self, x: Tensor) -> Tensor:
         """``x R`` for ``x (..., features)``, in ``x``'s dtype; ``W R`` for a weight ``(out, features)``."""
@@ -55,11 +54,21 @@ class Rotation:
         """``y R'``: what was rotated to ``y``."""
         return _transform(y, self.block, transposed=True) * self.signs().to(y)
 
+    def turn(self, moment: Tensor) -> Tensor:
+        """``R' C R`` for ``C (features, features)``, symmetric, the mean of x x': that of the rotated inputs."""
+        return self.apply(self.apply(moment.double()).T).to(moment.dtype)
+
 
 def rotation(features: int, seed: int = 0) -> Rotation:
     """A rotation of all channels where their number has a construction, else of blocks of a power of two."""
     block = features if factors(features) else min(features & -features, LARGEST_BLOCK)
     return Rotation(features, block, seed)
+
+
+@lru_cache
+def _signs(features: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 2, (features,), generator=generator, dtype=torch.int64).double() * 2 - 1
 
 
 @lru_cache

@@ -48,8 +48,9 @@ class Sequence:
 
     name: str
     """The method's, for progress."""
-    compress: Callable[[Tensor, Tensor | None, Factor], Made]
-    """Weight float32 ``(rows, columns)``, bias or None, factor of the input's H -> the compressed linear."""
+    compress: Callable[[str, Tensor, Tensor | None, Factor], Made]
+    """Linear's name in its block, weight float32 ``(rows, columns)``, bias or None, factor of the input's H -> the
+    compressed linear."""
     misfit: Callable[[int, int], str | None]
     """Why a weight of so many rows and columns stays as it is; None when it does not."""
     damp: float
@@ -57,6 +58,8 @@ class Sequence:
     true_sequential: bool
     notes: Callable[[Found], dict[str, str]] = lambda found: {}
     """What to say in every record of the artifact, from what was found."""
+    turn: Callable[[Tensor], Tensor] = lambda hessian: hessian
+    """H of the inputs ``(columns, columns)`` -> H of what the compressed linear makes of them: rotated inputs."""
 
 
 def require_bool(name: str, value: object) -> None:
@@ -121,7 +124,7 @@ def _compress_block(
             factor = _factor(grams.pop(group.name)[0], block, names, sequence)
             for name in names:
                 weight = stored[f"{name}.weight"].to(factor.order.device, torch.float32)
-                result = sequence.compress(weight, stored.get(f"{name}.bias"), factor)
+                result = sequence.compress(name, weight, stored.get(f"{name}.bias"), factor)
                 made[name] = result._replace(found=result.found | {"damp": factor.damp})
                 _install(block, name, result.layer)
     return made
@@ -134,9 +137,8 @@ def _fitting(group: Group, stored: dict[str, Tensor], sequence: Sequence) -> lis
 def _factor(gram: Tensor, block: Block, names: list[str], sequence: Sequence) -> Factor:
     where = f"{block.prefix}, {' and '.join(names)}"
     try:
-        factor = factorize(
-            gram.to(block.inputs[0].device if block.inputs else "cpu"), sequence.damp, sequence.act_order
-        )
+        hessian = gram.to(block.inputs[0].device if block.inputs else "cpu")
+        factor = factorize(sequence.turn(hessian), sequence.damp, sequence.act_order)
     except ValueError as problem:
         raise ValueError(f"{where}: {problem}.") from None
     if factor.damp != sequence.damp:

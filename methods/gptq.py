@@ -70,7 +70,7 @@ class Gptq(Compressor):
         group = parse_granularity(self.granularity)
         sequence = Sequence(
             name="gptq",
-            compress=self.compress_linear,
+            compress=lambda name, *given: self.compress_linear(*given),
             misfit=lambda rows, columns: misfit(columns, group),
             damp=self.damp,
             act_order=self.act_order,

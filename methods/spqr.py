@@ -84,7 +84,7 @@ class Spqr(Compressor):
             raise ValueError("spqr needs calibration text: give the sweep a [calibration] section.")
         sequence = Sequence(
             name="spqr",
-            compress=self.compress_linear,
+            compress=lambda name, *given: self.compress_linear(*given),
             misfit=self.misfit,
             damp=self.damp,
             act_order=self.act_order,

@@ -13,7 +13,7 @@ from torch import Tensor
 from methods._anchored import sequence_weights
 from methods._blocks import Family, family
 from methods._moments import require_agreement
-from methods._prune import by_row, by_run, prune_block, require_sparsity
+from methods._prune import Stored, by_row, by_run, prune_block, require_grid, require_sparsity
 from methods._shards import HEAD, Shards
 from methods._walk import Block, rest, walk
 from methods.artifact import Writer
@@ -29,10 +29,15 @@ class Wanda(Compressor):
     sparsity: float = 0.5
     """Share of each row's weights that goes."""
     pattern: str = "unstructured"
-    """'unstructured', or '2:4' and '4:8': so many of each run of neighbouring inputs."""
+    """'unstructured', or '2:4', '4:8' and 'pairwise 4:8': so many of each run of neighbouring inputs."""
+    bits: int = 0
+    """Bits of each kept weight: 0 (16-bit floats), 2, 3, 4 or 8, rounded to the nearest."""
+    granularity: str = "row"
+    """With bits, what shares one scale: 'row', or 'group:SIZE' input channels."""
 
     def __post_init__(self) -> None:
         require_sparsity(self.sparsity, self.pattern)
+        require_grid(self.bits, self.granularity)
 
     def compress(
         self, source: Source, calibration: Calibration | None, folder: Path, progress: Progress = silent
@@ -42,6 +47,7 @@ class Wanda(Compressor):
         require_agreement(calibration)
         kind, shards, weights = family(source.config), Shards(source.folder), sequence_weights(calibration)
         writer = Writer(folder, source, "wanda", asdict(self), self.code, calibration)
+        stored = Stored(self.pattern, self.bits, self.granularity)
         for block in walk(source, calibration.tokens):
             if writer.has_block(block.index):
                 layers = {
@@ -51,7 +57,7 @@ class Wanda(Compressor):
             else:
                 mask = partial(self._mask, kind, input_norms(block, kind, weights))
                 tensors = {name: shards[name].to(source.device) for name in block.tensors()}
-                layers = prune_block(writer, block, tensors, kind.linears, self.pattern, mask)
+                layers = prune_block(writer, block, tensors, kind.linears, stored, mask)
             for name, layer in layers.items():
                 weight = block.module.get_parameter(f"{name}.weight")
                 weight.data = layer.dequantize().to(weight)

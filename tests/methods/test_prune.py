@@ -41,6 +41,8 @@ def test_the_rules_drop_the_lowest_where_they_compare() -> None:
     assert by_row(scores, 0.5).tolist() == [[True, False, True, False], [False, False, True, True]]
     assert by_run(torch.tensor([[1.0, 2, 3, 4, 0, 0, 0, 0]]), "2:4").tolist() == [[1, 1, 0, 0, 1, 1, 0, 0]]
     assert by_run(torch.tensor([[1.0, 2, 3, 4, 0, 0, 5, 5]]), "4:8").tolist() == [[1, 1, 0, 0, 1, 1, 0, 0]]
+    in_pairs = by_run(torch.tensor([[0.0, 5, 3, 3, 4, 1, 4, 4]]), "pairwise 4:8")  # squares: 25, 18, 17, 32
+    assert in_pairs.tolist() == [[0, 0, 1, 1, 1, 1, 0, 0]]
 
 
 @pytest.mark.parametrize("sparsity", [0.3, 0.5, 0.75])
@@ -106,6 +108,21 @@ def test_magnitude_stores_nine_bits_a_weight_at_half(family: str, tiny_source: M
         assert torch.equal(model(tokens).logits, expected(tokens).logits)
 
 
+@pytest.mark.parametrize(("bits", "expected"), [(0, 8.5), (4, 0.5 + 4 * 0.5)])
+def test_pairs_share_a_bit_and_kept_weights_can_be_rounded(
+    bits: int, expected: float, tiny_source: Make, tmp_path: Path
+) -> None:
+    source = tiny_source("llama", tmp_path / "m")
+    for method, text in ((Magnitude, None), (Wanda, calibration())):
+        folder = tmp_path / method.__name__
+        method(pattern="pairwise 4:8", bits=bits, granularity="group:32").compress(source, text, folder)
+        grid = (16 + bits) / 32 if bits else 0
+        weighed = artifact.weigh(folder).bits_per_weight
+        assert weighed == expected if not bits else expected + grid - 0.2 < weighed <= expected + grid
+        weight = artifact.load(folder).get_parameter("model.layers.1.mlp.up_proj.weight")
+        assert int((weight.view(-1, 2) != 0).any(1).view(-1, 4).sum(1).max()) == 2
+
+
 def test_wanda_scores_what_the_pruned_model_makes(tiny_source: Make, tmp_path: Path) -> None:
     source, text = tiny_source("qwen2", tmp_path / "m"), calibration()
     Wanda(sparsity=0.5).compress(source, text, tmp_path / "a")
@@ -167,9 +184,15 @@ def test_wrong_parameters_and_missing_text_are_sentences(tiny_source: Make, tmp_
     for method in (Magnitude, Wanda):
         with pytest.raises(ValueError, match=r"sparsity=1: allowed are numbers above 0 and below 1\."):
             method(sparsity=1)
-        with pytest.raises(ValueError, match=r"pattern='3:4': allowed are 'unstructured', '2:4', '4:8'\."):
+        with pytest.raises(
+            ValueError, match=r"pattern='3:4': allowed are 'unstructured', '2:4', '4:8', 'pairwise 4:8'\."
+        ):
             method(pattern="3:4")
         with pytest.raises(ValueError, match=r"pattern='2:4' drops half of the weights: sparsity=0\.6 has to be 0\.5"):
             method(sparsity=0.6, pattern="2:4")
+        with pytest.raises(ValueError, match=r"bits=5: allowed are 0 \(16-bit floats\), 2, 3, 4, 8\."):
+            method(bits=5)
+        with pytest.raises(ValueError, match=r"granularity='rows': allowed are 'row' and"):
+            method(bits=4, granularity="rows")
     with pytest.raises(ValueError, match=r"wanda needs calibration text.*\[calibration\]"):
         Wanda().compress(tiny_source("llama", tmp_path / "m"), None, tmp_path / "a")
