@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from results.power import WinRatePower, detection, sample_size, winrate_power
+from harness.plan import Plan
+from harness.specs import SweepConfig
+from results.power import WinRatePower, detection, sample_size, smallest_detectable, winrate_power
 
 TIES, CORRELATIONS = (0.3, 0.5), (0.0, 0.4)
 """Where nothing is known of a judge: the share of ties, and the correlation of a question's turns."""
@@ -28,6 +30,7 @@ def about_duels(
     together = _range(questions, turns, orders, family)
     calls = alone[0].calls
     low, high = alone
+    between = [smallest_detectable(power.sd * 2**0.5, questions) for power in alone]
     return [
         f"{models} models x {methods} methods x {languages} languages are {family} win rates of {questions} questions, "
         f"{turns} turns and {orders} orders: {calls:,} judge calls each, {calls * family:,} in all.",
@@ -35,8 +38,30 @@ def about_duels(
         f"distance from 50% that is found four times in five is {_points(low.smallest)} to {_points(high.smallest)} "
         f"points for one rate, {_points(together[0].smallest)} to {_points(together[1].smallest)} for {family} "
         "at once (Holm).",
+        f"Of two methods, the rates must differ by {_points(between[0])} to {_points(between[1])} points to be told "
+        "apart four times in five; by less if they win and lose the same questions.",
         *(_fate(effect, low, high, family) for effect in effects),
     ]
+
+
+def about_judging(config: SweepConfig, plan: Plan, effects: Sequence[float] = ()) -> list[str]:
+    """The same for a sweep with a [judge] table; nothing for one without."""
+    spec = config.judging
+    cells = [cell for cell in plan.cells if cell.task == "answers"]
+    questions = min((cell.limit or 0 for cell in cells), default=0)
+    methods = {cell.variant.key for cell in cells if cell.variant.method != "none"}
+    count = len(methods) // len(config.models)
+    chosen = count if spec is None or spec.best is None else min(count, spec.best)
+    if spec is None or questions < 2 or not chosen:
+        return []
+    languages = len({cell.language for cell in cells})
+    pairs = chosen * (chosen - 1) // 2 if spec.duels else chosen
+    told = about_duels(questions, len(config.models), pairs, languages, effects=effects)
+    more = [f"{len(spec.judges)} judges on the panel: that many times the calls."] if len(spec.judges) > 1 else []
+    if spec.aa and not spec.duels:
+        alike = questions * 2 * languages * len(config.models)
+        more.append(f"Beside them {alike:,} judge calls show `none` against itself (aa = false leaves them out).")
+    return [*told, *more]
 
 
 def _range(questions: int, turns: int, orders: int, family: int) -> tuple[WinRatePower, WinRatePower]:

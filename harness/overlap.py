@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.passages import Passage
 
 WORDS = 13
 CHARACTERS = 30
+WHOLE_WORDS, WHOLE_CHARACTERS = 6, 15
+"""Of an item, which has many short texts, those of at least so much are looked for."""
 EXAMPLES = 3
 SPACELESS = ("ja", "zh", "th", "lo", "km", "my", "bo", "yue", "wuu")
 """Languages written without spaces between words."""
@@ -25,14 +27,16 @@ class Overlap:
 
     language: str
     passages: int
-    """Test passages looked at."""
+    """Test passages, or items, looked at."""
     shared: int
-    """Test passages that hold at least one n-gram of the calibration text."""
+    """Those of them that hold at least one n-gram of the calibration text."""
     n: int
     unit: str
     """``words`` or ``characters``."""
     examples: tuple[str, ...]
     """Up to three shared n-grams, as ``group: wording``."""
+    what: str = "passages"
+    """``passages`` or ``items``."""
 
     @property
     def sentence(self) -> str:
@@ -40,17 +44,23 @@ class Overlap:
         if not self.shared:
             return f"{self.language}: no {self.n} {self.unit} in a row are shared by calibration and test text."
         return (
-            f"{self.language}: {self.shared} of {self.passages} test passages share {self.n} {self.unit} or more "
-            f"in a row with the calibration text, such as {self.examples[0]!r}."
+            f"{self.language}: {self.shared} of {self.passages} test {self.what} share {self.n} {self.unit} or more "
+            f"in a row{', or a whole text,' * (self.what == 'items')} with the calibration text, such as "
+            f"{self.examples[0]!r}."
         )
 
 
 def overlap(
-    calibration: Iterable[Passage], test: Sequence[Passage], words: int = WORDS, characters: int = CHARACTERS
+    calibration: Iterable[Passage],
+    test: Sequence[Passage],
+    words: int = WORDS,
+    characters: int = CHARACTERS,
+    what: str = "passages",
 ) -> tuple[Overlap, ...]:
     """One Overlap for each language that both texts have, in the order of the test text.
 
-    Case, punctuation and spacing are ignored. A test passage shorter than the n-gram is looked for as a whole.
+    Case, punctuation and spacing are ignored. A test passage shorter than the n-gram is looked for as a whole. Passages
+    of one group count once: they are texts of one item.
     """
     by_language: dict[str, list[list[str]]] = {}
     for item in calibration:
@@ -60,14 +70,14 @@ def overlap(
         if language in by_language:
             n = characters if _spaceless(language) else words
             passages = [item for item in test if item.language == language]
-            found.append(_compare(language, by_language[language], passages, n))
+            found.append(replace(_compare(language, by_language[language], passages, n), what=what))
     return tuple(found)
 
 
 def _compare(language: str, texts: Sequence[Sequence[str]], passages: Sequence[Passage], n: int) -> Overlap:
     known: dict[int, set[tuple[str, ...]]] = {}
     between = "" if _spaceless(language) else " "
-    examples = []
+    examples: dict[str, str] = {}
     for item in passages:
         units = _units(item)
         size = min(n, len(units))
@@ -77,9 +87,15 @@ def _compare(language: str, texts: Sequence[Sequence[str]], passages: Sequence[P
             known[size] = {gram for text in texts for gram in _grams(text, size)}
         hit = next((gram for gram in _grams(units, size) if gram in known[size]), None)
         if hit is not None:
-            examples.append(f"{item.group}: {between.join(hit)}")
+            examples.setdefault(item.group, f"{item.group}: {between.join(hit)}")
     unit = "characters" if _spaceless(language) else "words"
-    return Overlap(language, len(passages), len(examples), n, unit, tuple(examples[:EXAMPLES]))
+    groups = {item.group for item in passages}
+    return Overlap(language, len(groups), len(examples), n, unit, tuple(examples.values())[:EXAMPLES])
+
+
+def long_enough(text: Passage) -> bool:
+    """Whether a text of an item says so much that finding it whole means something."""
+    return len(_units(text)) >= (WHOLE_CHARACTERS if _spaceless(text.language) else WHOLE_WORDS)
 
 
 def _spaceless(language: str) -> bool:

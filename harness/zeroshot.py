@@ -186,8 +186,8 @@ def _aligned(item_task: ItemTask, doc: dict[str, Any]) -> str | None:
 
 
 def _estimates(item_task: ItemTask, asked: Sequence[Asked], samples: Sequence[Sample]) -> dict[str, Estimate]:
-    """Means over items with t intervals; items of one passage (the first of two alignment fields) are one cluster."""
-    from results.statistics import cluster_mean
+    """Shares and means over items; items of one passage (the first of two alignment fields) are one cluster."""
+    from results.statistics import cluster_mean, cluster_share
 
     first = item_task.aligned[0] if len(item_task.aligned) > 1 else None
     clusters = [
@@ -195,10 +195,14 @@ def _estimates(item_task: ItemTask, asked: Sequence[Asked], samples: Sequence[Sa
         for item, sample in zip(asked, samples, strict=True)
     ]
     named = {"accuracy": "correct", "accuracy_per_byte": "correct_per_byte", "margin": "margin"}
-    return {
-        metric: cluster_mean([sample.quantities[name] for sample in samples], clusters).interval()
+    values = {
+        metric: [sample.quantities[name] for sample in samples]
         for metric, name in named.items()
         if name in samples[0].quantities
+    }
+    return {
+        metric: cluster_mean(of, clusters).interval() if metric == "margin" else cluster_share(of, clusters)
+        for metric, of in values.items()
     }
 
 

@@ -127,9 +127,13 @@ class FactoredLinear(nn.Module):
     @staticmethod
     def stored(spec: Mapping[str, Any]) -> int:
         """How many numbers stand in for the weight's ``in_features * out_features``, with what the bias gained."""
+        return FactoredLinear.products(spec) + (spec["out_features"] if spec["shift"] else 0)
+
+    @staticmethod
+    def products(spec: Mapping[str, Any]) -> int:
+        """How many multiplications one row of input takes; a shared first factor's are its lender's."""
         held = [spec["second"], *([spec["first"]] if spec["first"] else [])]
-        shift = spec["out_features"] if spec["shift"] else 0
-        return sum(factor["in_features"] * factor["out_features"] for factor in held) + shift
+        return sum(factor["in_features"] * factor["out_features"] for factor in held)
 
     def borrow(self, lender: FactoredLinear) -> None:
         """Take ``first`` from the layer it is stored with."""

@@ -11,8 +11,10 @@ from accelerate import init_empty_weights
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
+from methods._checkpoint import plain_tensors
 from methods._kinds import KINDS
 from methods._manifest import CHECKPOINT, NAME, Manifest, check_files, damaged, read_manifest, read_tensors
+from methods._packs import PACKS
 
 AUTO: Any = AutoModelForCausalLM
 
@@ -28,16 +30,19 @@ def load(
 
     Floating tensors are cast to ``dtype``, those the manifest lists under ``keep_float32`` excepted.
     ``materialize`` dequantizes packed layers once into ``nn.Linear``; otherwise they dequantize in every forward: the
-    numbers are the same. Raises DamagedArtifact for any difference to what was written; ``verify=False`` skips
-    the digests of tensors (names, dtypes and shapes are still checked).
+    numbers are the same (layers of another library then compute with its own kernels, which round differently).
+    Raises DamagedArtifact for any difference to what was written; ``verify=False`` skips the digests of tensors (names,
+    dtypes and shapes are still checked).
     """
     dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
     manifest = read_manifest(folder)
     check_files(folder, manifest)
     tensors = read_tensors(folder, manifest, verify)
-    if manifest.format == "transformers":
+    if manifest.format == "transformers" and any(spec["kind"] in PACKS for spec in manifest.layers.values()):
+        model = _load_packed(folder / CHECKPOINT, manifest, tensors, dtype, torch.device(device))
+    elif manifest.format == "transformers":
         del tensors
-        model = _load_checkpoint(folder / CHECKPOINT, dtype, torch.device(device))
+        model = _load_checkpoint(folder / CHECKPOINT, dtype, torch.device(device), materialize)
     else:
         model = _load_blocks(folder, manifest, tensors, dtype, torch.device(device), materialize)
     return model.requires_grad_(False).eval()
@@ -73,8 +78,20 @@ def _load_blocks(
     return _filled(model, state, folder, device)
 
 
-def _load_checkpoint(folder: Path, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
-    """A checkpoint of another library. Quantized layers are dequantized before the first forward."""
+def _load_packed(
+    folder: Path, manifest: Manifest, tensors: dict[str, Tensor], dtype: torch.dtype, device: torch.device
+) -> PreTrainedModel:
+    """A checkpoint of another library whose layers we dequantize ourselves."""
+    config = AutoConfig.from_pretrained(folder)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    plain = plain_tensors(manifest.layers, tensors)
+    state = {name: _placed(tensor, dtype, device) for name, tensor in plain.items()}
+    return _filled(_skeleton(config, dtype), state, folder, device)
+
+
+def _load_checkpoint(folder: Path, dtype: torch.dtype, device: torch.device, materialize: bool) -> PreTrainedModel:
+    """A checkpoint of another library. Quantized layers are dequantized before the first forward, or left to it."""
     quantized = "quantization_config" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
     options: dict[str, Any] = {"device_map": {"": str(device)}} if quantized else {}
     model, info = AUTO.from_pretrained(folder, dtype=dtype, output_loading_info=True, **options)
@@ -83,12 +100,14 @@ def _load_checkpoint(folder: Path, dtype: torch.dtype, device: torch.device) -> 
             damaged(folder / "config.json", f"does not fit the weights beside it: they {what} {min(info[key])}")
     if not quantized:
         return model.to(device)
-    from methods.ref_bitsandbytes import plain_tensors
+    if not materialize:
+        return model
+    from methods import ref_bitsandbytes
 
     # A new model takes the values, so that nothing of the library stays in what is evaluated or exported.
     config = AutoConfig.from_pretrained(folder)
     del config.quantization_config
-    state = {name: _placed(tensor, dtype, device) for name, tensor in plain_tensors(model).items()}
+    state = {name: _placed(tensor, dtype, device) for name, tensor in ref_bitsandbytes.plain_tensors(model).items()}
     return _filled(_skeleton(config, dtype), state, folder, device)
 
 

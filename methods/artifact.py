@@ -28,6 +28,7 @@ from methods._export import export
 from methods._export_compressed_tensors import export_compressed_tensors
 from methods._export_lora import export_lora
 from methods._files import CannotStore, copy_companions, write_tensors, write_text
+from methods._flops import Cost, cost
 from methods._footprint import Footprint, weigh
 from methods._kinds import KINDS
 from methods._load import load
@@ -48,11 +49,14 @@ from methods._shards import EMBEDDING, HEAD, Shards, shard_files
 from methods.base import Calibration, Compressed, Source
 
 __all__ = [
+    "CHECKPOINT",
     "CannotStore",
+    "Cost",
     "DamagedArtifact",
     "Footprint",
     "Manifest",
     "Writer",
+    "cost",
     "digest",
     "export",
     "export_compressed_tensors",

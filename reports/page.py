@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from reports import findings, measured
 from reports.gathered import Gathered
 from reports.section import Section
+from reports.speed import speed
 from reports.words import Words, tagged_name
 
 
@@ -37,6 +38,7 @@ def page(found: Gathered, words: Words) -> Page:
         findings.comparisons(found, words),
         findings.answers(found, words),
         measured.sizes(found, words),
+        speed(found, words),
         measured.fidelity(found, words),
         measured.noise(found, words),
         measured.measurements(found, words),

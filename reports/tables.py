@@ -156,7 +156,7 @@ def texts(records: Iterable[Record]) -> pd.DataFrame:
     rows = {}
     for record in records:
         cell = record.cell
-        if cell.task == "footprint":
+        if cell.language == "und":
             continue
         row = {
             "task": cell.task,

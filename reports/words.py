@@ -97,6 +97,21 @@ TEXT: Mapping[str, tuple[str, str]] = {
         "한 언어 안의 토큰에 대한 값입니다. `none` 행은 지문을 하나씩 따로 다시 읽은 결과로, 반올림만으로 생기는 "
         "차이입니다.",
     ),
+    "speed": ("What a token costs", "토큰당 비용"),
+    "speed_note": (
+        "Operations and bytes are counted at the end of the prompt; bytes are of weights as stored, and of the cache. "
+        "Speeds are medians between the smallest and the largest repetition, and those of different variants were "
+        "timed one after the other. Only what computes in the form it is stored in was timed.",
+        "연산과 바이트는 프롬프트 끝에서 센 값이며, 바이트는 저장된 가중치와 캐시의 것입니다. 속도는 중앙값이고 괄호는 "
+        "가장 느린 반복과 가장 빠른 반복입니다. 변형은 하나씩 쟀습니다. 저장된 꼴 그대로 계산하는 것만 쟀습니다.",
+    ),
+    "not_timed": ("Not timed: {variants}: {reason}.", "속도를 재지 않음: {variants}: {reason}."),
+    "prefill": ("prompt read, tokens/s", "프롬프트 읽기, 초당 토큰"),
+    "decode": ("tokens made, tokens/s", "생성, 초당 토큰"),
+    "peak_memory": ("most memory, MB", "최대 메모리, MB"),
+    "flops": ("operations per token, millions", "토큰당 연산, 백만"),
+    "projection_flops": ("of them q, k, v, o, × none", "그중 q, k, v, o, none의 배수"),
+    "traffic": ("bytes per token, MB", "토큰당 바이트, MB"),
     "measurements": ("All measurements", "모든 측정값"),
     "not_established": ("What was not established", "확인되지 않은 것"),
     "nothing_open": ("Nothing that was asked is open.", "물은 것 가운데 남은 것이 없습니다."),

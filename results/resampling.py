@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 from results.estimate import Estimate
 from results.statistics import (
@@ -149,6 +148,8 @@ def permutation(a: Sequence[float] | Array, b: Sequence[float] | Array, resample
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     if not len(x) or not len(y):
         raise ValueError(f"groups of {len(x)} and {len(y)} values cannot be compared; each needs at least 1")
+
+    from scipy import stats  # slow to import, and a gate has no use for it
 
     found = stats.permutation_test(
         (x, y),

@@ -5,6 +5,7 @@ Student's t. The functions make one from clusters:
 
     mean(values)                             a plain mean
     cluster_mean(values, clusters)           a mean of items, some of which share a cluster
+    cluster_share(values, clusters)          the same of yes and no
     jackknife(statistic, columns)            any smooth function of column sums, by leaving out one cluster at a time
     crossed(matrix)                          calibration draws x passages, both random
 
@@ -23,7 +24,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from results.estimate import Estimate
 
@@ -51,7 +52,7 @@ class Contrast:
         """Value with its two-sided t interval; without bounds where a single cluster tells nothing of the spread."""
         if self.df <= 0:
             return Estimate(self.value, clusters=self.clusters, n=self.n)
-        half = float(stats.t.ppf(0.5 + level / 2, self.df)) * self.se
+        half = float(special.stdtrit(self.df, 0.5 + level / 2)) * self.se
         return Estimate(
             self.value, self.value - half, self.value + half, level, self.method, self.df, self.clusters, self.n
         )
@@ -63,7 +64,7 @@ class Contrast:
             return 1.0
         if self.se == 0:  # an exact comparison: a variant against itself must not divide by zero
             return 0.0 if distance > 0 else 1.0
-        return float(stats.t.sf(distance / self.se, self.df))
+        return float(special.stdtr(self.df, -distance / self.se))
 
     def p_less(self, than: float = 0.0) -> float:
         """One-sided p of H0: the truth is at least ``than``."""
@@ -109,6 +110,23 @@ def cluster_mean(values: Sequence[float] | Array, clusters: Sequence[object]) ->
         of[1] += 1.0
     found = jackknife(ratio_of("ratio"), np.array(list(sums.values())).reshape(-1, 2))
     return replace(found, n=len(x))
+
+
+def cluster_share(values: Sequence[float] | Array, clusters: Sequence[object], level: float = LEVEL) -> Estimate:
+    """The share of items, 0 or 1 each, with an interval inside of [0, 1]; clusters as for `cluster_mean`.
+
+    Where all items are alike the jackknife knows no spread: the bound is then Clopper and Pearson's for that many
+    clusters, each taken for one item (``exact``). No bounds where clusters are alike and their items are not.
+    """
+    found = cluster_mean(values, clusters)
+    estimate = found.interval(level)
+    if found.se > 0 and estimate.low is not None and estimate.high is not None:
+        return replace(estimate, low=max(0.0, estimate.low), high=min(1.0, estimate.high))
+    if found.value not in (0.0, 1.0):
+        return Estimate(found.value, clusters=found.clusters, n=found.n)
+    farthest = ((1 - level) / 2) ** (1 / found.clusters)
+    low, high = (0.0, 1 - farthest) if found.value == 0 else (farthest, 1.0)
+    return Estimate(found.value, low, high, level, "exact", None, found.clusters, found.n)
 
 
 def jackknife(statistic: Statistic, columns: Array) -> Contrast:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness.commands._text import columns, megabytes
 from harness.detectable import KINDS, Power, about_items, powers, suggestions
+from harness.duelpower import about_judging
 from harness.facts import World, test_passages
 from harness.forecast import Forecast, duration, forecast
 from harness.history import SPEEDS, SPREADS, folder_bytes, recall, text_sizes
@@ -26,14 +27,24 @@ class Outlook:
 
 
 def look_ahead(
-    config: SweepConfig, plan: Plan, world: World, done: Collection[str], made: Collection[str], cache: Path
+    config: SweepConfig,
+    plan: Plan,
+    world: World,
+    done: Collection[str],
+    made: Collection[str],
+    cache: Path,
+    effects: Sequence[float] = (),
 ) -> Outlook:
-    """Forecast a plan by what earlier sweeps left in the cache. Reads no model."""
+    """Forecast a plan by what earlier sweeps left in the cache. Reads no model.
+
+    ``effects``: differences between two methods' win rates, in shares, whose fate is asked for.
+    """
     originals = {name: folder_bytes(found.source.folder) for name, found in world.models.items()}
     cost = forecast(plan, done, made, recall(cache / SPEEDS), text_sizes(world.texts), originals)
     found = powers(config, plan, world.texts, recall(cache / SPREADS))
     advice = [
         *about_items(config, plan),
+        *about_judging(config, plan, effects),
         *suggestions(config, plan, world.texts, found, _available(config)),
     ]
     return Outlook(cost, tuple(found), tuple(advice))

@@ -33,7 +33,7 @@ def add(commands: Commands) -> None:
         "--task",
         action="append",
         metavar="NAME[:key=value,...]",
-        help="perplexity (the default), zeroshot or footprint; repeatable",
+        help="perplexity (the default), zeroshot, answers, footprint or speed; repeatable",
     )
     parser.add_argument("--languages", metavar="CODES", help="such as en,ko (default: the eight bundled ones)")
     parser.add_argument("--corpus", metavar="NAME", help="test text (default: bundled); also file:texts/{language}.txt")
@@ -107,11 +107,9 @@ def _measure(args: argparse.Namespace, config: SweepConfig) -> list[tuple[str, s
     is_artifact = (folder / "manifest.json").is_file()
     found: list[tuple[str, str, Measurement]] = []
     for spec in config.tasks:
+        if (known[spec.name].weighs or known[spec.name].runs_model) and not is_artifact:
+            raise UserError(f"{spec.name} weighs an artifact, and '{folder}' is none. See `langgap compress --help`.")
         if known[spec.name].weighs:
-            if not is_artifact:
-                raise UserError(
-                    f"{spec.name} weighs an artifact, and '{folder}' is none. See `langgap compress --help`."
-                )
             found.append((spec.name, NO_LANGUAGE, known[spec.name].load().measure(folder)))
     if all(known[spec.name].weighs for spec in config.tasks):
         return found
@@ -120,7 +118,12 @@ def _measure(args: argparse.Namespace, config: SweepConfig) -> list[tuple[str, s
     with reporting() as reporter:
         lm = _language_model(args, is_artifact, reporter.phase)
         for spec in config.tasks:
-            if known[spec.name].needs_model:
+            if known[spec.name].runs_model:
+                timed = known[spec.name].load().measure(folder, lm, spec.params, reporter.phase)
+                found.append((spec.name, NO_LANGUAGE, timed))
+            if known[spec.name].asks_questions:
+                found += _written(lm, spec, config, reporter.phase)
+            if known[spec.name].asks_items:
                 found += _answered(lm, spec, config, reporter.phase)
             if not known[spec.name].reads_text:
                 continue
@@ -130,6 +133,21 @@ def _measure(args: argparse.Namespace, config: SweepConfig) -> list[tuple[str, s
                 reading = read(lm, test_passages(config, spec, language), protocol, None, None, reporter.phase)
                 found.append((spec.name, language, known[spec.name].load().measure(reading)))
     return found
+
+
+def _written(
+    lm: LanguageModel, spec: TaskSpec, config: SweepConfig, progress: Any
+) -> list[tuple[str, str, Measurement]]:
+    """Answers to open questions in every language that has a set."""
+    from harness import answers
+    from harness.plan import questions_key
+
+    keys = (questions_key(config, spec, language) for language in config.languages)
+    return [
+        (spec.name, key[1], answers.measure(lm, {**spec.params, "questions": key[0]}, *key[1:], None, progress))
+        for key in keys
+        if key
+    ]
 
 
 def _answered(
@@ -161,8 +179,9 @@ def _language_model(args: argparse.Namespace, is_artifact: bool, progress: Any) 
         return LanguageModel(source.model(), source.tokenizer(), source.device)
     from transformers import AutoTokenizer
 
-    from methods.artifact import load
+    from methods.artifact import CHECKPOINT, load
 
-    device = choose_device(args.device)
-    model = load(Path(args.artifact), choose_dtype(args.dtype, device), device)
-    return LanguageModel(model, AutoTokenizer.from_pretrained(args.artifact), device)
+    device, folder = choose_device(args.device), Path(args.artifact)
+    model = load(folder, choose_dtype(args.dtype, device), device)
+    place = folder / CHECKPOINT if (folder / CHECKPOINT).is_dir() else folder
+    return LanguageModel(model, AutoTokenizer.from_pretrained(place), device)

@@ -27,8 +27,17 @@ def test_the_documented_powers_are_computed(questions):
 
 
 def test_a_small_difference_is_said_to_be_out_of_reach_and_a_large_one_is_not():
-    calls, rate, small, large = about_duels(80, 2, 4, 2, effects=(0.036, 0.157))
+    calls, rate, between, small, large = about_duels(80, 2, 4, 2, effects=(0.036, 0.157))
     assert calls.endswith("320 judge calls each, 5,120 in all.")
     assert "±5.0 to ±7.0 points" in rate
+    assert "must differ by 10.0 to 14.0 points" in between  # sqrt(2) times 7.1 and 9.9
     assert "not to be told from chance here; it takes" in small
     assert "not to be told" not in large
+
+
+@pytest.mark.parametrize("text", ["nothing", "0", "-3.6", "100"])
+def test_an_effect_is_a_difference_of_two_rates_in_points(text, capsys):
+    from harness.cli import main
+
+    assert main(["plan", "--effect", text]) == 2
+    assert f"'{text}' is no difference between two win rates: points above 0, below 100" in capsys.readouterr().err

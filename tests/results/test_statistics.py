@@ -13,6 +13,7 @@ from results.multiplicity import holm
 from results.statistics import (
     Contrast,
     cluster_mean,
+    cluster_share,
     crossed,
     exponential,
     influences,
@@ -220,3 +221,39 @@ def test_rules_at_their_margin_seldom_fail_or_pass_and_never_both(rules: int) ->
             assert fails.mean() <= 0.045
         if at_margin == 1:
             assert passes.mean() <= 0.045
+
+
+@pytest.mark.parametrize("right", [0.0, 1.0])
+def test_answers_all_alike_have_the_exact_interval(right: float) -> None:
+    found = cluster_share([right] * 24, range(24))
+    exact = stats.binomtest(int(24 * right), 24).proportion_ci(0.95, "exact")
+    assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
+    assert (found.value, found.method, found.level, found.clusters, found.n) == (right, "exact", 0.95, 24, 24)
+
+
+def test_a_share_s_t_interval_stays_within_0_and_1() -> None:
+    scores = [1.0] * 23 + [0.0]
+    found, whole = cluster_share(scores, range(24)), cluster_mean(scores, range(24)).interval()
+    assert whole.high is not None
+    assert whole.high > 1
+    assert (found.low, found.high, found.method) == (whole.low, 1.0, "jackknife")
+
+
+@pytest.mark.parametrize("per_passage", [1, 4])
+@pytest.mark.parametrize("truth", [0.99, 0.97])
+def test_shares_near_1_are_covered_where_the_t_interval_is_not(truth: float, per_passage: int) -> None:
+    """24 passages whose items are as alike as they can be."""
+    rng = np.random.default_rng(0)
+    clusters = np.repeat(np.arange(24), per_passage)
+    ours = theirs = 0
+    for _ in range(400):
+        scores = np.repeat((rng.random(24) < truth).astype(float), per_passage)
+        found, plain = cluster_share(scores, clusters), cluster_mean(scores, clusters).interval()
+        ours += found.low <= truth <= found.high  # type: ignore[operator]
+        theirs += plain.low <= truth <= plain.high  # type: ignore[operator]
+    assert ours / 400 >= 0.95
+    assert theirs / 400 < 0.7
+
+
+def test_alike_clusters_of_unlike_items_say_nothing_of_the_spread() -> None:
+    assert cluster_share([1, 0, 1, 0], ["a", "a", "b", "b"]) == Estimate(0.5, clusters=2, n=4)
