@@ -13,7 +13,6 @@ from harness.history import Table, width
 from harness.passages import Passage
 from harness.plan import Plan
 from harness.specs import SweepConfig
-from harness.tasks import all_tasks
 from results.items import fewest_discordant
 from results.power import sample_size, smallest_detectable
 
@@ -85,7 +84,7 @@ def about_items(config: SweepConfig, plan: Plan) -> list[str]:
     counts = {
         str(cell.params["tasks"]): cell.limit
         for cell in plan.cells
-        if all_tasks()[cell.task].needs_model and cell.limit is not None and cell.limit > 1
+        if "tasks" in cell.params and cell.limit is not None and cell.limit > 1
     }
     family = len(config.languages)
     found = []

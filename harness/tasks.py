@@ -1,7 +1,7 @@
 """The measurements, found by file: modules of this package that declare NAME, VERSION, SUMMARY and FIELDS as literals.
 
-A task's ``measure`` is given a reading if it has a ``corpus``, the loaded model if it declares NEEDS_MODEL, and else
-the artifact's folder.
+A task's ``measure`` is given a reading if it has a ``corpus``, the loaded model if it declares NEEDS_MODEL, the
+artifact's folder and the model if it declares RUNS_MODEL, and else the folder alone.
 
 Listing reads those with ``ast`` and imports nothing, so that a misspelt parameter is refused within milliseconds.
 """
@@ -21,7 +21,7 @@ from results.cell import Scalar
 
 _FOLDER = Path(__file__).parent
 _DECLARED = ("NAME", "VERSION", "SUMMARY", "FIELDS")
-_OPTIONAL = ("NEEDS_MODEL",)
+_OPTIONAL = ("NEEDS_MODEL", "RUNS_MODEL", "LATER")
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,10 @@ class Task:
     module: str
     needs_model: bool = False
     """Whether it asks the loaded model questions of its own, as zeroshot does."""
+    runs_model: bool = False
+    """Whether it runs the loaded model without text, as speed does: it has a single cell, of no language."""
+    later: bool = False
+    """Whether it is a phase of its own over what another task stored, as pairwise is: no [[task]] asks for it."""
 
     @property
     def reads_text(self) -> bool:
@@ -42,9 +46,19 @@ class Task:
         return "corpus" in self.fields
 
     @property
+    def asks_items(self) -> bool:
+        """Whether it asks the items of lm-eval's tasks."""
+        return "tasks" in self.fields
+
+    @property
+    def asks_questions(self) -> bool:
+        """Whether it asks a set of open questions."""
+        return "questions" in self.fields
+
+    @property
     def weighs(self) -> bool:
         """Whether it looks at the artifact's folder only, as footprint does: it has a single cell, of no language."""
-        return not self.reads_text and not self.needs_model
+        return not (self.reads_text or self.needs_model or self.runs_model or self.later)
 
     def load(self) -> ModuleType:
         """The module itself, with all it imports."""
@@ -72,5 +86,5 @@ def _declared(path: Path) -> Task | None:
     if not constants.keys() >= set(_DECLARED):
         return None
     name, version, summary, fields = (constants[key] for key in _DECLARED)
-    needs_model = constants.get("NEEDS_MODEL", False)
-    return Task(name, version, summary.rstrip("."), fields, f"harness.{path.stem}", needs_model)
+    needs = [constants.get(name, False) for name in _OPTIONAL]
+    return Task(name, version, summary.rstrip("."), fields, f"harness.{path.stem}", *needs)

@@ -169,7 +169,7 @@ def comparisons(claims: Claims) -> pd.DataFrame:
 def points(change: pd.DataFrame, against: str = "en") -> pd.DataFrame:
     """Each language's change beside that of ``against`` under the same variant."""
     ends = ("", "_low", "_high")
-    rows = change[change["in_plots"]].dropna(subset=["extra_bits"])
+    rows = change[change["in_plots"].astype(bool)].dropna(subset=["extra_bits"])  # an empty column holds objects
     same = ["variant", "setting"]
     base = rows[rows["language"] == against][[*same, *(f"extra_bits{end}" for end in ends)]]
     base = base.rename(columns={f"extra_bits{end}": f"x{end}" for end in ends}).drop_duplicates(same)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from results.conversation import Conversation
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -61,3 +63,5 @@ class Measurement:
     estimates: Mapping[str, Estimate]
     notes: Mapping[str, str] = field(default_factory=dict)
     """Facts a reader needs beside the numbers: dtypes, protocol, layers left untouched and why."""
+    conversations: tuple[Conversation, ...] = ()
+    """What the model wrote, for a task that asks it to write."""

@@ -2,12 +2,13 @@
 
     records.jsonl          one line per finished cell; the latest line of a key counts
     samples/<2 hex>/...    the samples of one record, named by the cell's key and their own digest
+    answers/<2 hex>/...    the conversations of one record, named by the cell's key
     environments.jsonl     what produced the records, by digest
     sweep-<digest>.toml    the resolved configuration of each sweep that wrote here
     lock                   held with flock by the one driver that may write; freed by the kernel when it dies
 
-A record's line carries the size and digest of its samples, which are on disk before it: a record never points at
-samples that were lost, and samples that were cut short or altered afterwards are noticed.
+A record's line carries the size and digest of its samples and conversations, which are on disk before it: a record
+never points at samples that were lost, and samples that were cut short or altered afterwards are noticed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from results.cell import Cell, Variant, digest_of
+from results.conversation import Conversation
 from results.environment import Environment
 from results.estimate import Estimate, Sample
 from results.files import append_line, create_folder, read_lines, repair, replace
@@ -29,6 +31,8 @@ from results.record import SCHEMA, Record
 
 RECORDS = "records.jsonl"
 ENVIRONMENTS = "environments.jsonl"
+SAMPLES, ANSWERS = "samples", "answers"
+"""Folders of files that a record points at, and what its line calls them."""
 
 
 class UnreadableRun(ValueError):
@@ -104,15 +108,17 @@ class Run:
             self._lock = None
         self._write = False
 
-    def append(self, record: Record, samples: Iterable[Sample] = ()) -> None:
-        """Keep one record and its samples: on disk when this returns. StoreError if it cannot be written."""
+    def append(
+        self, record: Record, samples: Iterable[Sample] = (), conversations: Iterable[Conversation] = ()
+    ) -> None:
+        """Keep one record, its samples and conversations: on disk when this returns. StoreError if they cannot be."""
         self._require_write()
         value = record.to_json()
-        content = _sample_bytes(samples)
-        if content:
-            value["samples"] = {"digest": _digest(content), "size": len(content)}
-            path = self._samples_path(record.cell.key, value["samples"]["digest"])
-            replace(path, content)
+        told = b"".join(_line_bytes(conversation.to_json()) for conversation in conversations)
+        for kind, content in ((SAMPLES, _sample_bytes(samples)), (ANSWERS, told)):
+            if content:
+                value[kind] = {"digest": _digest(content), "size": len(content)}
+                replace(self._path(kind, record.cell.key, value[kind]["digest"]), content)
         append_line(self.folder / RECORDS, _line_bytes(value))
         self._count += 1
         self._lines[record.cell.key] = Line(self._count, value)
@@ -134,16 +140,24 @@ class Run:
         return self._records.get(key)
 
     def pending(self, cells: Iterable[Cell]) -> list[Cell]:
-        """The cells still to be measured: those whose latest record is not ok, or whose samples are not all there."""
+        """The cells still to be measured: not ok in their latest record, or without all of its samples and answers."""
         return [cell for cell in cells if not self._is_done(cell.key)]
 
     def samples(self, key: str) -> tuple[Sample, ...]:
         """The samples of a cell's latest record; UnreadableRun if they were cut short, altered or lost."""
+        return tuple(Sample(**value) for value in self._kept(SAMPLES, key))
+
+    def conversations(self, key: str) -> list[Conversation]:
+        """The answers behind a cell's latest record, in the order of the questions; UnreadableRun as for samples."""
+        return [Conversation.from_json(value) for value in self._kept(ANSWERS, key)]
+
+    def _kept(self, kind: str, key: str) -> list[dict[str, Any]]:
+        """The lines of a file that a record points at; none where it points at none."""
         line = self._lines.get(key)
-        kept = line.value.get("samples") if line else None
+        kept = line.value.get(kind) if line else None
         if kept is None:
-            return ()
-        path = self._samples_path(key, kept["digest"])
+            return []
+        path = self._path(kind, key, kept["digest"])
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -155,7 +169,7 @@ class Run:
             )
         if _digest(content) != kept["digest"]:
             raise UnreadableRun(f"{path} was altered: its digest is not the one in its record. {_REMEASURE}")
-        return tuple(Sample(**json.loads(row)) for row in content.splitlines())
+        return [json.loads(row) for row in content.splitlines()]
 
     def environment(self, digest: str) -> Environment | None:
         """What produced the records that carry this digest; None if it was never stored."""
@@ -237,7 +251,7 @@ class Run:
 
     def _record(self, line: Line, variants: dict[str, Variant]) -> Record:
         """A Record of a line; equal variants are built once, so that their keys are hashed once."""
-        fields = {k: v for k, v in line.value.items() if k not in ("key", "cell", "estimates", "samples")}
+        fields = {k: v for k, v in line.value.items() if k not in ("key", "cell", "estimates", SAMPLES, ANSWERS)}
         try:
             cell = dict(line.value["cell"])
             name = json.dumps(cell["variant"], sort_keys=True)
@@ -252,10 +266,11 @@ class Run:
         line = self._lines.get(key)
         if line is None or line.value.get("status") != "ok":
             return False
-        kept = line.value.get("samples")
-        if kept is None:
-            return True
-        path = self._samples_path(key, kept["digest"])
+        return all(self._is_whole(kind, key, line.value[kind]) for kind in (SAMPLES, ANSWERS) if kind in line.value)
+
+    def _is_whole(self, kind: str, key: str, kept: Mapping[str, Any]) -> bool:
+        """Whether a file that a record points at has its size; if not, a notice is kept."""
+        path = self._path(kind, key, kept["digest"])
         try:
             size = path.stat().st_size
         except OSError:
@@ -267,9 +282,10 @@ class Run:
             self.notices.append(notice)
         return False
 
-    def _samples_path(self, key: str, digest: str) -> Path:
+    def _path(self, kind: str, key: str, digest: str) -> Path:
         # The digest in the name keeps a second measurement from overwriting samples that a record still points at.
-        return self.folder / "samples" / key[:2] / f"{key}-{digest[:8]}.jsonl"
+        name = key if kind == ANSWERS else f"{key}-{digest[:8]}"
+        return self.folder / kind / key[:2] / f"{name}.jsonl"
 
     def _require_write(self) -> None:
         if not self._write:

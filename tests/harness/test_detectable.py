@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
-from harness import detectable
 from harness.config import parse_config
 from harness.detectable import about_items, powers, suggestions
 from harness.history import spreads_of
@@ -140,13 +138,12 @@ def test_spreads_of_a_run():
     assert spreads_of(claims) == {"w": {"loss 4-bit ko": [5.0, 16.0, 7.0]}}, "the widest of a bit width"
 
 
-def test_items_say_how_many_points_they_can_show(monkeypatch):
+def test_items_say_how_many_points_they_can_show():
     config, plan, _ = world()
     variant = plan.variants[1].variant
     cells = tuple(
         Cell(variant, "zeroshot", 1, code, "items", {"tasks": "our_items"}, limit) for code, limit in CODES_AND_LIMITS
     )
-    monkeypatch.setattr(detectable, "all_tasks", lambda: {"zeroshot": SimpleNamespace(needs_model=True)})
     asked = Plan((replace(plan.variants[1], cells=cells),))
     points = 100 * smallest_detectable(0.1**0.5, 60, family=3)
     assert about_items(config, asked) == [

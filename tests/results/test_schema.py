@@ -13,6 +13,7 @@ import pytest
 
 import results
 from results.cell import Cell, Variant
+from results.conversation import Conversation
 from results.estimate import Estimate, Sample
 from results.record import SCHEMA, Record
 from results.store import Run
@@ -73,6 +74,7 @@ def lines(tmp_path: Path) -> list[dict[str, Any]]:
         run.append(
             Record(cell, "ok", {"perplexity": full, "p99": Estimate(1.0)}, artifact="a" * 32, seconds={"load": 0.5}),
             [Sample("id", "g", {"nats": 1.0})],
+            [Conversation("q", ("yes",), ("end",), (3,))],
         )
         run.append(Record(cell, "failed", reason="NaN in layer 3", created="2026-01-01T00:00:00Z"))
         run.append(Record(Cell(Variant("m", "w", "none"), "footprint", 1, "und", ""), "skipped", reason="why"))
@@ -108,6 +110,6 @@ def test_what_the_schema_refuses(lines: list[dict[str, Any]], path: list[str], v
 
 
 def test_the_schema_names_every_field_of_our_types(lines: list[dict[str, Any]]) -> None:
-    assert set(PUBLISHED["properties"]) == {field.name for field in fields(Record)} | {"key", "samples"}
+    assert set(PUBLISHED["properties"]) == {field.name for field in fields(Record)} | {"key", "samples", "answers"}
     for kind, name in ((Variant, "variant"), (Cell, "cell"), (Estimate, "estimate")):
         assert set(PUBLISHED["$defs"][name]["properties"]) == {field.name for field in fields(kind)}
