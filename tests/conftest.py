@@ -88,3 +88,114 @@ def tiny_lm(tiny_folder):
         return LanguageModel(model, AutoTokenizer.from_pretrained(folder), "cpu")
 
     return load
+
+
+GATED = {"none": {}, "rtn": {"bits": 4}, "awq": {"bits": 4}}
+LOST = {"none": 0.0, "rtn": 12.0, "awq": 6.0}
+"""Bits per sentence that a method loses in every language of a made-up run."""
+
+
+@pytest.fixture
+def gate_run(tmp_path, monkeypatch):
+    """``gate_run(name, worse={("awq", "ko"): 2.0})``: a made-up run of perplexity, items and sizes, and its folder."""
+    import numpy as np
+
+    from results.cell import Cell, Variant
+    from results.environment import Environment
+    from results.estimate import Estimate, Sample
+    from results.record import Record
+    from results.statistics import cluster_mean, ratio_jackknife
+    from results.store import Run
+
+    monkeypatch.setattr("results.files.os.fsync", lambda descriptor: None)  # nobody pulls the plug on these
+
+    def make(
+        name="run",
+        worse=None,
+        noise=0.2,
+        languages=("en", "ko", "ja"),
+        passages=16,
+        methods=("none", "rtn", "awq"),
+        failed=(),
+        weights="f" * 32,
+        text="t",
+        size=1000.0,
+        seed=0,
+        libraries=None,
+        variant=None,
+        cell=None,
+        notes=None,
+    ) -> Path:
+        folder = tmp_path / name
+        libraries = {"torch": "2.13.0", "numpy": "2.4.0"} if libraries is None else libraries
+        with Run.open(folder, write=True) as run:
+            environment = run.add_environment(Environment("3.11", "Linux-x86_64", "a processor", 2, {}, libraries))
+
+            def keep(made, task, language, estimates, samples=(), params=None):
+                where = Cell(made, task, 1, language, f"{text}-{language}", params or {}, **(cell or {}))
+                if (made.method, language) in failed:
+                    run.append(Record(where, "failed", reason="out of memory", environment=environment))
+                    return
+                kept = {"artifact": digest(made.method), "environment": environment, "notes": notes or {}}
+                run.append(Record(where, "ok", estimates, created="2026-11-01T00:00:00+00:00", **kept), samples)
+
+            for method in methods:
+                made = Variant("tiny", weights, method, GATED[method], **(variant or {}))
+                bytes_kept = size * (1 if method == "none" else 0.3)
+                keep(made, "footprint", "und", {"total_bytes": Estimate(bytes_kept)})
+                for language in languages:
+                    base = np.random.default_rng([1, *language.encode()])
+                    drawn = max(passages, 16)  # fewer are the first of them
+                    tokens = base.integers(100, 140, drawn).astype(float)[:passages]
+                    nats = tokens * base.normal(3.0, 0.2, drawn)[:passages]
+                    own = np.random.default_rng([seed, *method.encode(), *language.encode()])
+                    extra = LOST[method] + (worse or {}).get((method, language), 0.0) * own.normal(1, noise, passages)
+                    nats = nats + 5 * np.log(2) * extra
+                    samples = [
+                        Sample(
+                            f"{text}-{language}-{i}",
+                            f"passage-{i:02d}",
+                            {"nats": float(nats[i]), "tokens": float(tokens[i]), "bytes": 400.0, "sentences": 5.0},
+                        )
+                        for i in range(passages)
+                    ]
+                    estimates = {
+                        "nats_per_token": ratio_jackknife(nats, tokens),
+                        "perplexity": ratio_jackknife(nats, tokens, "exp"),
+                        "bits_per_sentence": ratio_jackknife(nats / np.log(2), np.full(passages, 5.0)),
+                    }
+                    params = {"corpus": "bundled", "protocol": "rolling"}
+                    keep(made, "perplexity", language, estimates, samples, params)
+                    right = base.integers(0, 2, 12).astype(float)
+                    items = [
+                        Sample(f"{text}-{language}-item-{i}", f"{i // 2}#{i % 2}", {"correct": right[i]})
+                        for i in range(12)
+                    ]
+                    mean = cluster_mean(right, [i // 2 for i in range(12)]).interval()
+                    keep(made, "zeroshot", language, {"accuracy": mean}, items, {"tasks": "items_{language}"})
+        return folder
+
+    def digest(text):
+        return (text * 32).encode().hex()[:32]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def gate_cells_made():
+    return {}
+
+
+@pytest.fixture
+def gate_cells(gate_run, gate_cells_made):
+    """The same run as the cells a gate compares; equal runs are made once, for nothing changes cells."""
+    from results.comparison_cells import from_run
+    from results.store import Run
+
+    def make(**options):
+        key = repr(options)
+        if key not in gate_cells_made:
+            gate_cells_made[key] = tuple(from_run(Run.open(gate_run(f"cells-{len(gate_cells_made)}", **options))))
+        return gate_cells_made[key]
+
+    return make

@@ -14,7 +14,7 @@ from harness.exits import ExitCode
 from harness.problems import UserError
 
 FAMILIES = ("sweep", "plan", "report", "compress", "export", "evaluate", "methods", "tasks", "languages", "models")
-COMMANDS = (*FAMILIES, "lape", "doctor", "cache", "cache list", "cache prune")
+COMMANDS = (*FAMILIES, "gate", "baseline", "lape", "doctor", "cache", "cache list", "cache prune")
 
 
 def langgap(*arguments, **environment):
