@@ -143,7 +143,10 @@ def require_checkpoint(folder: Path, ref: str) -> None:
         raise UserError(f"the config.json of '{ref}' is damaged ({error}); fetch the model again.") from error
     if "quantization_config" in config:
         method = config["quantization_config"].get("quant_method", "some method")
-        raise UserError(f"'{ref}' is already compressed (by {method}). Name the original it was made from.")
+        raise UserError(
+            f"'{ref}' is already compressed (by {method}). Name the original it was made from as the model, and this "
+            f"folder as a method: --method 'checkpoint:path={ref}'."
+        )
     index = folder / "model.safetensors.index.json"
     wanted = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.exists() else set()
     missing = sorted(name for name in wanted if not (folder / name).exists())

@@ -13,6 +13,7 @@ import torch
 
 from methods._kinds import KINDS
 from methods._manifest import Manifest, read_manifest
+from methods._packs import PACKS
 from methods._shards import HEAD
 
 BITSANDBYTES_PARTS = {
@@ -115,4 +116,7 @@ def _stored(spec: Mapping[str, Any], weights: int) -> int:
 
 
 def _parts(spec: Mapping[str, Any]) -> Mapping[str, str]:
-    return KINDS[spec["kind"]].PARTS if spec["kind"] in KINDS else BITSANDBYTES_PARTS
+    kind = spec["kind"]
+    if kind in PACKS:
+        return PACKS[kind].parts
+    return KINDS[kind].PARTS if kind in KINDS else BITSANDBYTES_PARTS

@@ -1,4 +1,4 @@
-"""bitsandbytes' own NF4, double-quantized NF4 and LLM.int8, made and stored by that library through transformers."""
+"""bitsandbytes' own NF4, double-quantized NF4, FP4 and LLM.int8, made and stored by it through transformers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from methods._shards import Shards, require_finite
 from methods.artifact import Writer
 from methods.base import Calibration, Compressed, Compressor, MissingLibrary, Progress, Source, silent
 
-FORMATS = ("nf4", "nf4_double", "int8")
+FORMATS = ("nf4", "nf4_double", "fp4", "int8")
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class BitsAndBytes(Compressor):
     """Quantizes with bitsandbytes; evaluation reads the reloaded checkpoint, dequantized by that library."""
 
     format: str = "nf4"
-    """'nf4', 'nf4_double' (its scales quantized again) or 'int8'."""
+    """'nf4', 'nf4_double' (its scales quantized again), 'fp4' or 'int8'."""
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -60,7 +60,7 @@ class BitsAndBytes(Compressor):
         else:
             config = BitsAndBytesConfig(
                 load_in_4bit=True,
-                bnb_4bit_quant_type="nf4",
+                bnb_4bit_quant_type=self.format.removesuffix("_double"),
                 bnb_4bit_use_double_quant=self.format == "nf4_double",
                 bnb_4bit_compute_dtype=kept,
             )

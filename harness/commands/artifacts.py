@@ -65,8 +65,7 @@ def add(commands: Commands) -> None:
 
 
 def run_compress(args: argparse.Namespace) -> ExitCode:
-    config = _config(args)
-    (spec,) = config.methods
+    from harness.checkpoints import pinned
     from harness.config import construct
     from harness.facts import calibrate
     from harness.models import check_bos, resolve
@@ -75,6 +74,8 @@ def run_compress(args: argparse.Namespace) -> ExitCode:
 
     if (args.out / "manifest.json").exists():
         raise UserError(f"{args.out} already holds a finished artifact; name another --out, or remove it first.")
+    config = pinned(_config(args), args.cache)
+    (spec,) = config.methods
     method = construct(spec)
     with reporting() as reporter:
         resolved = resolve(args.model, args.cache, config.dtype, config.device, reporter.phase)

@@ -40,7 +40,7 @@ def test_reloaded_weights_are_the_librarys_own(format: str, family: str, tiny_so
             expected = functional.int8_vectorwise_dequant(codes, scale)
         else:
             codes, state = functional.quantize_4bit(
-                weight, quant_type="nf4", compress_statistics=format == "nf4_double"
+                weight, quant_type=format.removesuffix("_double"), compress_statistics=format == "nf4_double"
             )
             expected = functional.dequantize_4bit(codes, state)
         module = model.get_submodule(name)
@@ -84,5 +84,5 @@ def test_without_the_library_the_command_is_named(tiny_source: Any, tmp_path: Pa
 
 
 def test_an_unknown_format_is_refused() -> None:
-    with pytest.raises(ValueError, match="format='fp4': allowed are nf4, nf4_double, int8"):
-        BitsAndBytes("fp4")
+    with pytest.raises(ValueError, match="format='nf8': allowed are nf4, nf4_double, fp4, int8"):
+        BitsAndBytes("nf8")

@@ -1,0 +1,101 @@
+"""llm-compressor's own GPTQ, AWQ, SmoothQuant, SparseGPT and Wanda, in a process of its own.
+
+Source: vllm-project/llm-compressor 0.14; its checkpoints are in compressed-tensors format.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from methods._reference import compress, group_size, load_model, require_choice
+from methods.base import Calibration, Compressed, Compressor, Progress, Source, silent
+
+if TYPE_CHECKING:
+    from methods._worker_child import Job
+
+FORMATS = ("gptq", "awq", "smoothquant_w8a8", "sparsegpt", "wanda")
+PATTERNS = {"unstructured": "0:0", "2:4": "2:4", "4:8": "4:8"}
+
+
+@dataclass(frozen=True)
+class LlmCompressor(Compressor):
+    """Runs one of llm-compressor's recipes on the sweep's calibration tokens; reads its checkpoint back."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
+
+    format: str = "gptq"
+    """'gptq', 'awq', 'smoothquant_w8a8', 'sparsegpt' or 'wanda'."""
+    bits: int = 4
+    """Bits per weight of gptq and awq: 4 or 8."""
+    granularity: str = "group:128"
+    """What shares one scale of gptq and awq: 'group:SIZE' input channels, or 'row'."""
+    symmetric: bool = False
+    """Whether the grid of gptq and awq is centred on zero."""
+    sparsity: float = 0.5
+    """Share of each row's weights that sparsegpt and wanda drop."""
+    pattern: str = "unstructured"
+    """'unstructured', or '2:4': so many of each run of neighbouring inputs."""
+
+    def __post_init__(self) -> None:
+        require_choice("format", self.format, FORMATS)
+        require_choice("bits", self.bits, (4, 8))
+        require_choice("pattern", self.pattern, tuple(PATTERNS))
+        group_size(self.granularity)
+        if not 0 < self.sparsity < 1:
+            raise ValueError(f"sparsity={self.sparsity!r}: allowed are numbers above 0 and below 1.")
+
+    def compress(
+        self, source: Source, calibration: Calibration | None, folder: Path, progress: Progress = silent
+    ) -> Compressed:
+        group = group_size(self.granularity) if self.format in ("gptq", "awq") else None
+        return compress(self, source, calibration, folder, progress, group)
+
+    def quantize(self, job: Job) -> None:
+        """In the worker."""
+        import torch
+        from datasets import Dataset
+        from llmcompressor import oneshot
+        from llmcompressor.pipelines.cache import IntermediatesCache
+
+        if job.device == "cpu":  # it pins host memory for a device that is not there
+            IntermediatesCache._pin_intermediate = lambda self, intermediate: intermediate
+        model, tokens = load_model(job), job.tokens()
+        data = {"input_ids": tokens.tolist(), "attention_mask": torch.ones_like(tokens).tolist()}
+        with job:
+            oneshot(
+                model=model,
+                dataset=Dataset.from_dict(data),
+                recipe=self._recipe(job.ignore),
+                max_seq_length=tokens.shape[1],
+                num_calibration_samples=len(tokens),
+                shuffle_calibration_samples=False,
+            )
+        model.save_pretrained(job.checkpoint, save_compressed=True)
+        job.note("calibration", f"all {tokens.numel():,} calibration tokens, {len(tokens)} sequences, none cut")
+        if self.format == "smoothquant_w8a8":
+            job.note("activations", "its 8-bit activations are not in these numbers: only weights are read back")
+
+    def _recipe(self, ignore: list[str]) -> list[Any]:
+        from llmcompressor.modifiers.pruning.sparsegpt import SparseGPTModifier
+        from llmcompressor.modifiers.pruning.wanda import WandaPruningModifier
+        from llmcompressor.modifiers.quantization import GPTQModifier, QuantizationModifier
+        from llmcompressor.modifiers.transform.awq import AWQModifier
+        from llmcompressor.modifiers.transform.smoothquant import SmoothQuantModifier
+
+        left = ["lm_head", *ignore]
+        if self.format == "gptq":
+            return [GPTQModifier(config_groups=self._groups(), ignore=left)]
+        if self.format == "awq":
+            return [AWQModifier(), QuantizationModifier(config_groups=self._groups(), ignore=left)]
+        if self.format == "smoothquant_w8a8":
+            return [SmoothQuantModifier(), GPTQModifier(targets="Linear", scheme="W8A8", ignore=left)]
+        pruning = SparseGPTModifier if self.format == "sparsegpt" else WandaPruningModifier
+        return [pruning(sparsity=self.sparsity, mask_structure=PATTERNS[self.pattern], ignore=["re:.*lm_head"])]
+
+    def _groups(self) -> dict[str, Any]:
+        group = group_size(self.granularity)
+        weights = {"num_bits": self.bits, "type": "int", "symmetric": self.symmetric, "dynamic": False}
+        weights |= {"strategy": "group", "group_size": group} if group else {"strategy": "channel"}
+        return {"group_0": {"targets": ["Linear"], "weights": weights}}
