@@ -11,7 +11,20 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from harness.commands import artifacts, cache, doctor, evaluate, lape, listings, report, sweep
+from harness.commands import (
+    artifacts,
+    baseline,
+    cache,
+    doctor,
+    evaluate,
+    gate,
+    judge,
+    lape,
+    listings,
+    reference,
+    report,
+    sweep,
+)
 from harness.exits import ExitCode
 from harness.problems import UserError, nearest
 
@@ -33,13 +46,18 @@ start here:
 exit codes:
   0 done   2 your command or file has a mistake   3 some cells failed   6 the run folder cannot be
   written   70 our own mistake   130 interrupted (run the same command again to go on)
+  of gate: 1 worse than allowed   4 cannot be told   5 no baseline for it, or a cell is missing
 
 `langgap COMMAND --help` explains each command. `python -m harness` is the same program."""
 
 FOREIGN = {
+    "judges.problems": {"BudgetReached": ExitCode.INCOMPLETE, "JudgingError": ExitCode.USAGE},
     "methods.base": {"UnsupportedModel": ExitCode.USAGE, "MissingLibrary": ExitCode.USAGE},
     "methods.artifact": {"DamagedArtifact": ExitCode.USAGE},
     "results.store": {"UnreadableRun": ExitCode.USAGE},
+    "results.policy": {"PolicyError": ExitCode.USAGE},
+    "results.baseline_file": {"BaselineError": ExitCode.BASELINE},
+    "results.gate": {"Incompatible": ExitCode.BASELINE},
     "results.lock": {"RunLocked": ExitCode.USAGE},
     "results.files": {"StoreError": ExitCode.STORE},
 }
@@ -80,7 +98,7 @@ def parser() -> Parser:
     """The whole grammar. Building it imports nothing heavy."""
     top = Parser(prog="langgap", description=DESCRIPTION, epilog=EXAMPLES)
     commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command", parser_class=Parser)
-    for module in (sweep, report, artifacts, evaluate, lape, listings, cache, doctor):
+    for module in (sweep, judge, report, gate, baseline, artifacts, evaluate, lape, listings, reference, cache, doctor):
         module.add(commands)
     return top
 

@@ -36,7 +36,7 @@ class Reporter:
 
     def expect(self, total: int, already: int) -> None:
         """How many cells are to be measured, and how many the run has from before."""
-        self.total = total
+        self.total, self.done = total, 0
         cells = "1 cell" if total == 1 else f"{total} cells"
         self._say(f"{cells} to measure" + (f", {already} measured before" if already else ""))
         if self._bar is not None and self._overall is not None:
@@ -46,7 +46,7 @@ class Reporter:
         self.done += 1
         cell = record.cell
         words = [f"[{self.done}/{self.total}]", record.status, label, cell.task, cell.language]
-        named = {"perplexity": "ppl", "kld_mean": "kld", "accuracy": "acc"}
+        named = {"perplexity": "ppl", "kld_mean": "kld", "accuracy": "acc", "win_rate": "win"}
         words += [
             f"{short}={record.estimates[name].value:.4g}" for name, short in named.items() if name in record.estimates
         ]

@@ -139,6 +139,11 @@ def read_kept(kept: dict[str, Any]) -> Judgement:
 
 
 def judge_all(judge: Judge, duels: Iterable[Duel], concurrency: int) -> Iterator[Judgement]:
+    """``ask_all`` of one judge."""
+    return ask_all(((judge, duel) for duel in duels), concurrency)
+
+
+def ask_all(asked: Iterable[tuple[Judge, Duel]], concurrency: int) -> Iterator[Judgement]:
     """Judgements in the order of the duels, up to ``concurrency`` at a time; only a window of duels is held.
 
     An exception of a duel (a budget that is reached) is raised when its turn comes: what is queued is cancelled, and
@@ -147,7 +152,7 @@ def judge_all(judge: Judge, duels: Iterable[Duel], concurrency: int) -> Iterator
     window: deque[Future[Judgement]] = deque()
     with ThreadPoolExecutor(concurrency, thread_name_prefix="judge") as pool:
         try:
-            for duel in duels:
+            for judge, duel in asked:
                 if len(window) >= 4 * concurrency:
                     yield window.popleft().result()
                 window.append(pool.submit(judge.judge, duel))

@@ -13,6 +13,7 @@ import random
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -125,8 +126,11 @@ class _TryFailed(Exception):
 class Client:
     """Sends requests to one endpoint within a budget. Safe to use from several threads."""
 
-    def __init__(self, endpoint: Endpoint, spending: Spending | None = None) -> None:
-        """Raises JudgingError if the key's variable is not set."""
+    def __init__(self, endpoint: Endpoint, spending: Spending | None = None, concurrency: int | None = None) -> None:
+        """``concurrency``: requests in flight, however many threads ask; None: as many as threads.
+
+        Raises JudgingError if the key's variable is not set.
+        """
         self.endpoint = endpoint
         self.spending = spending or Spending(Budget())
         self._key = os.environ.get(endpoint.key_variable, "")
@@ -136,6 +140,7 @@ class Client:
                 f"not set. Set it (any word does for a server that asks for none): export {endpoint.key_variable}=..."
             )
         self._answered = False
+        self._slots = threading.BoundedSemaphore(concurrency) if concurrency else nullcontext()
         self._lock = threading.Lock()
         self._not_before = 0.0
 
@@ -163,11 +168,24 @@ class Client:
         self._give_up_if_unreachable(reasons)
         raise CallFailed(f"{len(reasons)} tries failed; the last: {reasons[-1]}")
 
+    def shutdown_date(self) -> str | None:
+        """When the endpoint says that it will stop serving this model, as it writes it; None where it does not say."""
+        try:
+            found = json.loads(
+                self._openai.get(f"/models/{self.endpoint.model}", cast_to=bytes, options={"timeout": 10.0})
+            )
+        except Exception:  # few endpoints know this, and nothing depends on it
+            return None
+        date = found.get("shutdown_date") if isinstance(found, dict) else None
+        return str(date) if isinstance(date, str | int) and not isinstance(date, bool) else None
+
     def _try(self, body: dict[str, Any]) -> Reply:
         import openai
 
         try:
-            return read_reply(self._openai.post("/chat/completions", body=body, cast_to=bytes))
+            with self._slots:
+                content = self._openai.post("/chat/completions", body=body, cast_to=bytes)
+            return read_reply(content)
         except openai.APITimeoutError:
             limit = self.endpoint.timeout_seconds
             raise _TryFailed(f"no answer within {limit:g} seconds", billed=True) from None

@@ -6,11 +6,14 @@ The model is an argument: a function from a prompt and labels to one log-probabi
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from judges.duel import Duel, Judgement, Preference, content_key
+from judges.judgements import Judgements
 from judges.prompts import Prompt, PromptSet
 
 LABELS = ("[[A", "[[B", "[[C")
@@ -20,6 +23,10 @@ Score = Callable[[Prompt, Sequence[str]], Sequence[float]]
 """(prompt, labels) -> log-probability in nats of each label as the beginning of the reply to the prompt."""
 
 _PREFERENCES = (Preference.FIRST, Preference.SECOND, Preference.TIE)
+
+
+class Unscored(Exception):
+    """``Score`` cannot read this prompt, such as one that is too long; the message is the judgement's reason."""
 
 
 @dataclass(frozen=True)
@@ -34,19 +41,48 @@ class LocalJudge:
     prompts: PromptSet
     identity: Mapping[str, Any] = field(default_factory=dict)
     """Which model this is: digest, revision, dtype."""
+    kept: Judgements | None = None
+    """Where judgements are kept, so that none is computed twice; None: nowhere."""
+    _alone: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def key(self, duel: Duel) -> str:
+        """Hash of the prompt and of who reads it."""
+        return content_key(["local", self.prompts.pair(duel, "direct"), dict(self.identity)])
 
     def judge(self, duel: Duel) -> Judgement:
+        """One at a time, so that of two equal prompts the second finds the first one's judgement."""
+        with self._alone:
+            return self._judge(duel)
+
+    def _judge(self, duel: Duel) -> Judgement:
         prompt = self.prompts.pair(duel, "direct")
         identity = {"judge": "local", **self.identity, "prompts": self.prompts.hash}
-        key = content_key(["local", prompt, dict(self.identity)])
-        logprobs = [float(value) for value in self.score(prompt, LABELS)]
+        key = self.key(duel)
+        if self.kept is not None and (kept := self.kept.get(key)) is not None:
+            return read_kept(kept)
+        try:
+            logprobs = [float(value) for value in self.score(prompt, LABELS)]
+        except Unscored as error:
+            return Judgement(Preference.FAILED, reason=str(error), identity=identity, key=key)
         if len(logprobs) != len(LABELS):
             raise ValueError(f"score returned {len(logprobs)} log-probabilities for {len(LABELS)} labels")
         if any(math.isnan(value) for value in logprobs) or max(logprobs) == -math.inf:
             reason = f"the model gave no probabilities to choose by: {', '.join(map(str, logprobs))}"
             return Judgement(Preference.FAILED, reason=reason, identity=identity, key=key)
         told = [max(value, -1e4) for value in logprobs]  # a record holds no infinity
-        return Judgement(choose(logprobs), identity={**identity, "logprobs": told}, key=key)
+        value = {"duel": duel.key, "identity": identity, "logprobs": told}
+        if self.kept is None:
+            return read_kept({**value, "key": key})
+        value["date"] = datetime.now(UTC).isoformat(timespec="seconds")
+        self.kept.add(key, value)
+        return read_kept({**value, "key": key})
+
+
+def read_kept(kept: Mapping[str, Any]) -> Judgement:
+    """The judgement of a kept line."""
+    date = {"date": kept["date"]} if "date" in kept else {}
+    identity = {**kept["identity"], **date, "logprobs": kept["logprobs"]}
+    return Judgement(choose(kept["logprobs"]), identity=identity, key=kept["key"])
 
 
 def choose(logprobs: Sequence[float]) -> Preference:

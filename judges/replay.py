@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from judges.api import read_kept
 from judges.duel import Duel, Judgement, Preference
 from judges.judgements import Judgements
 from judges.problems import JudgingError, listed
+from judges.recorded import read_recorded
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def read_replay(path: Path, model: str | None = None, prompts: str | None = None
             identity = value.get("identity", {})
             if "duel" in value and identity.get("replicate", 0) == 0:
                 some = recorded.setdefault((identity["model"], identity["prompts"]), {})
-                some.setdefault(value["duel"], read_kept(value))
+                some.setdefault(value["duel"], read_recorded(value))
     fitting = {who: some for who, some in recorded.items() if model in (None, who[0]) and prompts in (None, who[1])}
     if len(fitting) != 1:
         raise JudgingError(_choice(path, recorded, model, prompts, bool(fitting)))

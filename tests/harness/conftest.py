@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "judges"))  # for its fault-injecting server
 
 NONE = """
 class None_(Compressor):
@@ -130,3 +135,45 @@ def tiny_sweep(tiny_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(scoring, "TILE_BYTES", 512 * 1024)
     yield TinySweep(tiny_folder, tmp_path)
     torch.set_num_threads(threads)
+
+
+class AnsweredRun:
+    """A run folder with made-up answers to the first bundled questions, told apart by variant, language and turn."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def cell(self, method, language, task="answers", count=3, **params):
+        from harness.questions import asked, fingerprint
+        from results.cell import Cell, Variant
+
+        variant = Variant("tiny", "w" * 8, method, {"bits": 4} if method != "none" else {})
+        text = fingerprint(asked("bundled", language, count))
+        return Cell(variant, task, 1, language, text, {"questions": "bundled", "max_new_tokens": 8, **params}, count)
+
+    def __call__(self, methods=("none", "rtn", "awq"), languages=("en", "ko"), count=3, texts=None, fidelity=None):
+        """``texts(method, question, turn)`` -> an answer; ``fidelity``: method -> KL divergence to be recorded."""
+        from harness.questions import asked
+        from results.conversation import Conversation
+        from results.estimate import Estimate
+        from results.record import Record
+        from results.store import Run
+
+        texts = texts or (lambda method, question, turn: f"{method} {question.language} {question.id} {turn}")
+        with Run.open(self.folder, write=True) as run:
+            for method in methods:
+                for language in languages:
+                    told = [
+                        Conversation(q.id, tuple(texts(method, q, turn) for turn in (1, 2)), ("end",) * 2, (4, 4))
+                        for q in asked("bundled", language, count)
+                    ]
+                    run.append(Record(self.cell(method, language, count=count), "ok"), (), told)
+                    if fidelity and method in fidelity:
+                        found = {"kld_mean": Estimate(fidelity[method])}
+                        run.append(Record(self.cell(method, language, "fidelity"), "ok", found))
+        return self.folder
+
+
+@pytest.fixture
+def answered_run(tmp_path):
+    return AnsweredRun(tmp_path / "run")

@@ -48,6 +48,7 @@ class FaultServer:
         self.rate, self.seed, self.delay, self.faults = rate, seed, delay, faults
         self.message = message
         """A function from the user message to the judge's message; left out, ``letter_of`` in odd places."""
+        self.shutdown_date: str | None = None
         self.requests: Counter[str] = Counter()
         self.paid: Counter[str] = Counter()
         """Digest of a request -> whole replies sent."""
@@ -98,6 +99,11 @@ class FaultServer:
 
             def log_message(self, *arguments: object) -> None:
                 pass
+
+            def do_GET(self) -> None:
+                """What is known of the model."""
+                known = {"id": "judge-1", "object": "model", "shutdown_date": server.shutdown_date}
+                self.send(200, json.dumps({k: v for k, v in known.items() if v is not None}).encode())
 
             def do_POST(self) -> None:
                 raw = self.rfile.read(int(self.headers["Content-Length"]))

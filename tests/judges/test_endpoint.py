@@ -211,3 +211,31 @@ def test_addresses_are_recorded_without_secrets():
 def test_an_empty_message_is_a_reply():
     reply = read_reply(b'{"choices": [{"message": {"content": null}}], "usage": null, "model": "m"}')
     assert (reply.message, reply.model, reply.finish, reply.input_tokens) == ("", "m", None, None)
+
+
+def test_the_date_of_a_shutdown_is_read_where_the_endpoint_has_one():
+    with FaultServer() as server:
+        assert client(server).shutdown_date() is None
+        server.shutdown_date = "2026-12-31"
+        assert client(server).shutdown_date() == "2026-12-31"
+        assert server.requests.total() == 0
+    assert client(server).shutdown_date() is None
+
+
+def test_requests_in_flight_are_limited_however_many_threads_ask():
+    from concurrent.futures import ThreadPoolExecutor
+
+    running, most = 0, 0
+
+    def message(user):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        time.sleep(0.02)
+        running -= 1
+        return "[[A]]"
+
+    with FaultServer(message=message) as server, ThreadPoolExecutor(8) as pool:
+        some = Client(client(server).endpoint, concurrency=2)
+        list(pool.map(lambda _: complete(some), range(12)))
+    assert most == 2
