@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import methods
 from harness import tasks, toml
+from harness.judgelist import judging_of
 from harness.languages import is_code, suggestion
 from harness.plan import calibration_of
 from harness.problems import UserError, listed, nearest, together, unknown
-from harness.specs import CalibrationSpec, MethodSpec, SweepConfig, TaskSpec
+from harness.specs import CalibrationSpec, MethodSpec, RaySpec, SweepConfig, TaskSpec
 from harness.table import Table, fits, wanted
 from results.cell import Scalar
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from methods.base import Compressor
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-EXECUTORS = ("local",)
+EXECUTORS = ("local", "ray")
 _DATA = Path(__file__).parent / "data"
 
 
@@ -91,13 +92,17 @@ def parse_config(mapping: Mapping[str, Any], where: str, default_name: str = "sw
         seed=top.integer("seed", 0, least=0) or 0,
         draws=top.integer("draws", 1, least=1) or 1,
         limit=top.integer("limit", None, least=1),
+        overlap=top.choice("overlap", "report", ("report", "refuse")),
         out=top.text("out", None),
         dtype=top.choice("dtype", "auto", DTYPES),
         device=_device(top),
         executor=top.choice("executor", "local", EXECUTORS),
+        ray=_ray(top, problems),
+        judging=judging_of(top),
     )
     top.refuse_the_rest()
     problems += _corpus_problems(config) + _firing_problems(config) + _items_problems(config)
+    problems += _questions_problems(config)
     if problems:
         raise together(where, problems)
     return config
@@ -156,6 +161,21 @@ def _calibration(table: Table, base: CalibrationSpec) -> CalibrationSpec:
         sequences=table.integer("sequences", base.sequences, least=1) or base.sequences,
         length=table.integer("length", base.length, least=2) or base.length,
         languages=base.languages if weights is None else _weights(table, weights),
+    )
+    table.refuse_the_rest()
+    return spec
+
+
+def _ray(top: Table, problems: list[str]) -> RaySpec | None:
+    if "ray" not in top.value:
+        return None
+    table = Table(top.table("ray"), "[ray]", problems)
+    spec = RaySpec(
+        address=table.text("address", None),
+        cpus=table.integer("cpus", None, least=1),
+        gpus=table.number("gpus", least=0.0),
+        memory_gb=table.number("memory_gb", least=0.1),
+        minutes=table.number("minutes", least=0.001),
     )
     table.refuse_the_rest()
     return spec
@@ -229,7 +249,9 @@ def _variants(table: Table, name: str, calibration: CalibrationSpec) -> list[Met
 
 def _tasks(top: Table, problems: list[str]) -> tuple[TaskSpec, ...]:
     known = tasks.all_tasks()
-    unasked = [{"name": name} for name, task in known.items() if not task.needs_model]
+    unasked = [
+        {"name": name} for name, task in known.items() if not (task.needs_model or task.runs_model or task.later)
+    ]
     tables = top.tables("task") if "task" in top.value else unasked
     specs = []
     for number, value in enumerate(tables, start=1):
@@ -239,21 +261,44 @@ def _tasks(top: Table, problems: list[str]) -> tuple[TaskSpec, ...]:
             table.problem(unknown("task", name, known) if name else f"it has no name. Known: {', '.join(known)}.")
             continue
         table.where += f" ({name})"
+        if known[name].later:
+            table.problem("it judges stored answers: write a [judge] table, or run `langgap judge RUN` afterwards.")
+            continue
+        only = _only(table, top)
         params: dict[str, Scalar] = {}
         for key, (default, *_) in known[name].fields.items():
             given = table.take(key)
             kind = "int | None" if default is None else type(default).__name__
             if isinstance(default, str) and isinstance(given, list) and all(isinstance(name, str) for name in given):
                 given = ",".join(given)
+            if key == "questions" and isinstance(given, Mapping) and given:
+                given = ",".join(f"{code}={name}" for code, name in given.items())
             if given is not None and not fits(given, kind):
                 table.problem(f"{key} is {given!r}, but must be {wanted(kind)}.")
             params[key] = default if given is None else given
-        table.refuse_the_rest(("name", *params), "parameter")
-        specs.append(TaskSpec(name, params))
+        table.refuse_the_rest(("name", "only", *params), "parameter")
+        if known[name].runs_model:
+            for mistake in known[name].load().mistakes(params):
+                table.problem(mistake)
+        specs.append(TaskSpec(name, params, only))
     if not tables:
         top.problem(f"it names no task: add a [[task]] table, or --task. Known: {', '.join(known)}.")
     _refuse_twins(top, "task", specs)
     return tuple(specs)
+
+
+def _only(table: Table, top: Table) -> tuple[str, ...] | None:
+    """The methods that a task is measured of, if it names any: some of the sweep's."""
+    if "only" not in table.value:
+        return None
+    here = list(dict.fromkeys(str(method.get("name")) for method in top.tables("method")))
+    only = table.names("only", ())
+    for name in only:
+        if name not in here:
+            table.problem(
+                f"only names '{name}', which is no method of this sweep.{nearest(name, here)} It has {listed(here)}."
+            )
+    return only
 
 
 def _corpus_problems(config: SweepConfig) -> list[str]:
@@ -276,12 +321,21 @@ def _items_problems(config: SweepConfig) -> list[str]:
     from harness.items import check
 
     known = tasks.all_tasks()
-    asked = [task.params for task in config.tasks if known[task.name].needs_model]
+    asked = [task.params for task in config.tasks if known[task.name].asks_items]
     return [
         problem
         for params in asked
         for problem in check(str(params["tasks"]), str(params["include_path"]), config.languages)
     ]
+
+
+def _questions_problems(config: SweepConfig) -> list[str]:
+    """What the open questions say: an unknown set, a damaged file, a language they lack; and their parameters."""
+    from harness.questions import check
+
+    known = tasks.all_tasks()
+    asked = [task.params for task in config.tasks if known[task.name].asks_questions]
+    return [problem for params in asked for problem in check(params, config.languages)]
 
 
 def _firing_problems(config: SweepConfig) -> list[str]:

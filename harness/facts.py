@@ -12,9 +12,24 @@ from typing import TYPE_CHECKING, NamedTuple
 from harness.calibration import CODE, Drawn, as_calibration, draw_tokens
 from harness.corpora import fingerprint, load_corpus, select, shared
 from harness.firing import MOST_TOKENS, with_firing
+from harness.itemtexts import item_texts
 from harness.overlap import overlap
 from harness.passages import Passage
-from harness.plan import CalibrationFacts, Facts, ItemFacts, ItemsKey, ModelFacts, calibration_of, items_key, text_key
+from harness.plan import (
+    CalibrationFacts,
+    Facts,
+    ItemFacts,
+    ItemsKey,
+    ModelFacts,
+    QuestionFacts,
+    QuestionsKey,
+    calibration_of,
+    items_key,
+    questions_key,
+    text_key,
+)
+from harness.questions import asked
+from harness.questions import fingerprint as questions_fingerprint
 from harness.specs import CalibrationSpec, SweepConfig, TaskSpec
 from harness.tasks import all_tasks
 from methods.base import Calibration, Progress, Source, silent
@@ -55,6 +70,7 @@ def look(config: SweepConfig, cache: Path, progress: Progress = silent) -> World
             for draw in _draws(config)
         },
         items=_items(config),
+        questions=_questions(config),
     )
     return World(facts, resolved, texts)
 
@@ -63,18 +79,28 @@ def _items(config: SweepConfig) -> dict[ItemsKey, tuple[ItemFacts, ...]]:
     """The lm-eval tasks that the sweep's names stand for, by language."""
     from harness.items import families
 
-    asking = [task for task in config.tasks if all_tasks()[task.name].needs_model]
+    asking = [task for task in config.tasks if all_tasks()[task.name].asks_items]
     keys = [items_key(task, language) for task in asking for language in config.languages]
     return {key: tuple(ItemFacts(item.family, item.fingerprint) for item in families(*key)) for key in keys}
 
 
+def _questions(config: SweepConfig) -> dict[QuestionsKey, QuestionFacts]:
+    """The open questions that the sweep asks, by set and language."""
+    asking = [task for task in config.tasks if all_tasks()[task.name].asks_questions]
+    keys = {questions_key(config, task, language) for task in asking for language in config.languages} - {None}
+    found = {key: asked(*key) for key in keys if key}
+    return {key: QuestionFacts(questions_fingerprint(of), len(of)) for key, of in found.items()}
+
+
 def overlaps(config: SweepConfig, world: World) -> dict[tuple[str, str], str]:
-    """(fingerprint of calibration tokens, of a test text) -> a sentence, where the two share long wording."""
+    """(fingerprint of calibration tokens, of a test text or items) -> a sentence, where the two share long wording."""
     found = {}
+    items = item_texts(config) if calibrations_of(config) else {}
     for model in world.models.values():
         for drawn in (draw.tokens(model.source) for draw in _draws(config)):
-            for text, test in world.texts.items():
-                if said := [each.sentence for each in overlap(drawn.passages, test) if each.shared]:
+            for text, test in {**world.texts, **items}.items():
+                shared_by = overlap(drawn.passages, test, what="items" if text in items else "passages")
+                if said := [each.sentence for each in shared_by if each.shared]:
                     found[drawn.fingerprint, text] = " ".join(said)
     return found
 

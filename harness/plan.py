@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import methods
+from harness.questions import question_set, unasked
 from harness.specs import CalibrationSpec, MethodSpec, SweepConfig, TaskSpec
 from harness.tasks import Task, all_tasks
 from results.cell import Cell, Variant
@@ -28,6 +29,28 @@ ItemsKey = tuple[str, str, str]
 def items_key(task: TaskSpec, language: str) -> ItemsKey:
     """Which items a task asks: names of lm-eval tasks, the user's folder of them, language."""
     return str(task.params["tasks"]), str(task.params["include_path"]), language
+
+
+QuestionsKey = tuple[str, str, int | None]
+
+
+def questions_key(config: SweepConfig, task: TaskSpec, language: str) -> QuestionsKey | None:
+    """Which questions a task asks: set, language, at most how many. None: nothing in this language."""
+    name = question_set(str(task.params["questions"]), language)
+    return None if name is None else (name, language, _limit(config, task))
+
+
+def _limit(config: SweepConfig, task: TaskSpec) -> int | None:
+    """The task's own limit, or the sweep's."""
+    return config.limit if task.params["limit"] is None else int(task.params["limit"])
+
+
+@dataclass(frozen=True)
+class QuestionFacts:
+    """The questions of one set in one language."""
+
+    fingerprint: str
+    count: int
 
 
 @dataclass(frozen=True)
@@ -67,6 +90,8 @@ class Facts:
     """(model, CalibrationSpec.key, draw) -> the tokens drawn."""
     items: Mapping[ItemsKey, tuple[ItemFacts, ...]] = field(default_factory=dict)
     """`items_key` -> the lm-eval tasks meant; none where they have no such language."""
+    questions: Mapping[QuestionsKey, QuestionFacts] = field(default_factory=dict)
+    """`questions_key` -> the questions asked."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +122,9 @@ def readings(planned: PlannedVariant) -> list[list[Cell]]:
     """
     first: dict[tuple[object, ...], list[Cell]] = {}
     second: dict[tuple[object, ...], list[Cell]] = {}
+    known = all_tasks()
     for cell in planned.cells:
-        if all_tasks()[cell.task].reads_text:
+        if known[cell.task].reads_text:
             key = (cell.language, cell.text, *(cell.params.get(name) for name in ("corpus", "protocol", "window")))
             (second if is_second(cell) else first).setdefault(key, []).append(cell)
     return [*first.values(), *second.values()]
@@ -127,7 +153,9 @@ def make_plan(config: SweepConfig, facts: Facts) -> Plan:
         variants += originals_here
         variants += [_planned(config, facts, model, method, draw, original) for method, draw in _drawn(config, others)]
     notes = ("`none`, the original, was added: every change is measured against it.",) if added else ()
-    return Plan(tuple(_unique(variants)), notes)
+    asking = [task for task in config.tasks if all_tasks()[task.name].asks_questions]
+    silent = (unasked(str(task.params["questions"]), config.languages) for task in asking)
+    return Plan(tuple(_unique(variants)), (*notes, *(sentence for sentence in silent if sentence)))
 
 
 def none_spec() -> MethodSpec:
@@ -177,34 +205,38 @@ def _planned(
 
 
 def _cells(config: SweepConfig, facts: Facts, variant: Variant, original: Variant | None) -> Iterator[Cell]:
-    """A variant's cells: what is weighed first, then language by language, so that one reading serves several.
+    """A variant's cells: what is weighed or timed first, then language by language, so that one reading serves several.
 
-    What asks the model questions of its own comes last, one cell for each lm-eval task and language.
+    What asks the model questions of its own comes last, one cell for each lm-eval task or set and language.
     """
     known = all_tasks()
-    for spec in config.tasks:
-        if known[spec.name].weighs:
-            task = known[spec.name]
+    specs = [spec for spec in config.tasks if spec.concerns(variant.method)]
+    for spec in specs:
+        task = known[spec.name]
+        if task.weighs or task.runs_model:
             yield Cell(variant, task.name, task.version, NO_LANGUAGE, text="", params=spec.params)
     for language in config.languages:
-        for spec in config.tasks:
+        for spec in specs:
             task = known[spec.name]
             if task.reads_text:
                 yield _text_cell(config, facts, variant, task, spec, language, original or variant)
     for language in config.languages:
-        for spec in config.tasks:
-            if known[spec.name].needs_model:
+        for spec in specs:
+            if known[spec.name].asks_items:
                 yield from _item_cells(config, facts, variant, known[spec.name], spec, language)
+            if known[spec.name].asks_questions and (key := questions_key(config, spec, language)):
+                task, found = known[spec.name], facts.questions[key]
+                params = {**spec.params, "questions": key[0], "limit": None}
+                yield Cell(variant, task.name, task.version, language, found.fingerprint, params, found.count)
 
 
 def _item_cells(
     config: SweepConfig, facts: Facts, variant: Variant, task: Task, spec: TaskSpec, language: str
 ) -> Iterator[Cell]:
     """One cell for each lm-eval task in this language, named by what is equal in all languages."""
-    limit = config.limit if spec.params["limit"] is None else int(spec.params["limit"])
     for items in facts.items[items_key(spec, language)]:
         params = {**spec.params, "tasks": items.family, "limit": None}
-        yield Cell(variant, task.name, task.version, language, items.fingerprint, params, limit)
+        yield Cell(variant, task.name, task.version, language, items.fingerprint, params, _limit(config, spec))
 
 
 def _text_cell(

@@ -53,6 +53,68 @@ class TaskSpec:
     name: str
     params: Mapping[str, Scalar] = field(default_factory=dict)
     """Every parameter of the task, defaults filled in."""
+    only: tuple[str, ...] | None = None
+    """The methods it is measured of, beside `none`; None: all."""
+
+    def concerns(self, method: str) -> bool:
+        """Whether it is measured of this method's variants."""
+        return self.only is None or method in ("none", *self.only)
+
+
+@dataclass(frozen=True)
+class JudgeSpec:
+    """One judge with every parameter decided."""
+
+    name: str
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class JudgingSpec:
+    """Who judges stored answers, and which of them."""
+
+    judges: tuple[JudgeSpec, ...]
+    """One, or a panel."""
+    against: str = "none"
+    """Whom every variant meets: a method, a label or the beginning of a variant's key."""
+    variants: tuple[str, ...] = ()
+    """Who is judged, in the same words; none: all that have answers."""
+    best: int | None = None
+    """Of those, only so many of each model: the least changed ones."""
+    by: str = "fidelity"
+    """What ``best`` goes by: fidelity or perplexity."""
+    duels: bool = False
+    """Whether the chosen variants meet each other instead of an opponent."""
+    aa: bool = True
+    """Whether the judge is shown `none` against itself too: what it makes of no difference."""
+    concurrency: int = 8
+    """Requests in flight."""
+    budget: str | None = None
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The shape of a [judge] table."""
+        rest = {name: value for name, value in _mapping(self).items() if name != "judges"}
+        rest["variants"] = list(self.variants)
+        if not self.variants:
+            del rest["variants"]
+        panel = [_flat(judge) for judge in self.judges]
+        return {**panel[0], **rest} if len(panel) == 1 else {**rest, "panel": panel}
+
+
+@dataclass(frozen=True)
+class RaySpec:
+    """What a variant is given on a Ray cluster."""
+
+    address: str | None = None
+    """HOST:PORT, ray://HOST:PORT or auto; None: RAY_ADDRESS, and without that a cluster of this machine alone."""
+    cpus: int | None = None
+    """Threads of a task; None: as many as torch has here."""
+    gpus: float | None = None
+    """None: one where the sweep computes on cuda."""
+    memory_gb: float | None = None
+    """None: nothing is asked for until a worker has run out of it."""
+    minutes: float | None = None
+    """A task that takes longer has failed."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +130,26 @@ class SweepConfig:
     """How many calibration draws each method that reads calibration text is repeated over."""
     limit: int | None = None
     """At most this many test passages per language; None: all."""
+    overlap: str = "report"
+    """What is done where calibration text shares long wording with what is tested: ``report`` or ``refuse``."""
     out: str | None = None
     """The run folder; None: ``runs/<name>``."""
     dtype: str = "auto"
     device: str = "auto"
     executor: str = "local"
+    ray: RaySpec | None = None
+    """None: as its defaults say."""
+    judging: JudgingSpec | None = None
+    """How the answers are judged after measuring; None: not at all."""
 
     def to_mapping(self) -> dict[str, Any]:
         """The shape of a sweep file, with everything spelled out: parsing it gives this configuration again."""
         value = _mapping(self)
         value["calibration"] = _mapping(self.calibration)
+        if ray := value.pop("ray", None):
+            value["ray"] = _mapping(ray)
+        if judging := value.pop("judging", None):
+            value["judge"] = judging.to_mapping()
         value["method"] = [_flat(method) for method in value.pop("methods")]
         value["task"] = [_flat(task) for task in value.pop("tasks")]
         return value
@@ -89,8 +161,8 @@ def _mapping(spec: Any) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _flat(spec: MethodSpec | TaskSpec) -> dict[str, Any]:
-    """A method or task as a sweep file has it: its parameters beside its name; a None is left to the default."""
+def _flat(spec: MethodSpec | TaskSpec | JudgeSpec) -> dict[str, Any]:
+    """A method, task or judge as a sweep file has it: its parameters beside its name; a None is left to the default."""
     rest = {name: value for name, value in _mapping(spec).items() if name not in ("name", "params", "calibration")}
     params = {name: value for name, value in spec.params.items() if value is not None}
     calibration = getattr(spec, "calibration", None)

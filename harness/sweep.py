@@ -10,17 +10,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness import executors
+from harness.checkpoints import pinned
 from harness.config import construct, to_toml
-from harness.executors import local
 from harness.exits import ExitCode
 from harness.facts import World, look, overlaps
 from harness.history import SPREADS, Watch, add, spreads_of, text_sizes
+from harness.judging import Judged, judge_run
+from harness.jury import check
 from harness.passes import Job
 from harness.plan import Plan, PlannedVariant, make_plan
 from harness.problems import UserError
 from harness.progress import Reporter, reporting
 from harness.specs import SweepConfig
 from harness.variant import artifact_folder
+from judges.problems import JudgingError
 from results.environment import Environment, capture
 from results.labels import labels
 from results.record import Record
@@ -28,6 +32,7 @@ from results.store import Run
 
 if TYPE_CHECKING:
     from results.cell import Cell
+    from results.conversation import Conversation
     from results.estimate import Sample
 
 
@@ -49,6 +54,9 @@ def run_sweep(config: SweepConfig, options: SweepOptions) -> ExitCode:
     for method in config.methods:
         construct(method)
     _require_cache(options.cache)
+    config = pinned(config, options.cache)
+    if config.judging is not None:
+        check(config.judging, config.languages, options.cache)
     with Run.open(options.out, write=True) as run, reporting() as reporter:
         for notice in run.notices:
             reporter.notice(notice)
@@ -57,9 +65,25 @@ def run_sweep(config: SweepConfig, options: SweepOptions) -> ExitCode:
         for note in plan.notes:
             reporter.notice(note)
         measure(config, plan, world, run, options.cache, reporter)
-    left = [record for cell in plan.cells if (record := run.record(cell.key)) and record.status != "ok"]
+        judged = _judge(config, run, options.cache, reporter)
+    cells = (*plan.cells, *judged.cells)
+    left = [record for cell in cells if (record := run.record(cell.key)) and record.status != "ok"]
     _publish(options, run)
-    return _exit_code(left, options.strict)
+    return ExitCode.INCOMPLETE if judged.stopped else _exit_code(left, options.strict)
+
+
+def _judge(config: SweepConfig, run: Run, cache: Path, reporter: Reporter) -> Judged:
+    """The judging phase, if the sweep has one. What was measured is shown even where nobody could be judged."""
+    if config.judging is None:
+        return Judged(())
+    try:
+        judged = judge_run(run, config.judging, cache, reporter)
+    except (UserError, JudgingError) as error:
+        judged = Judged((), f"not judged: {error}")
+    for told in (judged.spent, judged.stopped):
+        if told:
+            reporter.notice(told)
+    return judged
 
 
 def _require_cache(cache: Path) -> None:
@@ -86,22 +110,25 @@ def measure(config: SweepConfig, plan: Plan, world: World, run: Run, cache: Path
         return
     environment = run.add_environment(_environment())
     shared = overlaps(config, world)
+    if shared and config.overlap == "refuse":
+        said = " ".join(dict.fromkeys(shared.values()))
+        raise UserError(f'{said} The sweep says overlap = "refuse", so nothing is measured.')
     named = labels([planned.variant for planned in plan.variants])
     made = [it.variant.key for it in plan.variants if (artifact_folder(cache, it) / "manifest.json").is_file()]
     watch = Watch(cache, plan, text_sizes(world.texts), made)
 
-    def keep(record: Record, samples: tuple[Sample, ...] = ()) -> None:
+    def keep(record: Record, samples: tuple[Sample, ...] = (), conversations: tuple[Conversation, ...] = ()) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         notes = dict(record.notes)
         if found := shared.get((record.cell.variant.calibration or "", record.cell.text)):
             notes["overlap"] = found
-        run.append(replace(record, environment=environment, created=now, notes=notes), samples)
+        run.append(replace(record, environment=environment, created=now, notes=notes), samples, conversations)
         watch.saw(record)
         reporter.finished(record, named[record.cell.variant.key])
 
     jobs = _jobs(config, plan, world, run, cache, {cell.key for cell in pending}, keep)
-    for record, samples in local.outcomes(jobs, reporter.phase):
-        keep(record, samples)
+    for outcome in executors.outcomes(config, jobs, world, cache, reporter.phase):
+        keep(*outcome)
     watch.save()
 
 

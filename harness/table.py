@@ -55,6 +55,13 @@ class Table:
             return default
         return found
 
+    def number(self, key: str, least: float) -> float | None:
+        found = self._typed(key, "float", None)
+        if found is not None and not least <= found < float("inf"):
+            self.problem(f"{key} is {found:g}, but must be {least:g} or more.")
+            return None
+        return None if found is None else float(found)
+
     def choice(self, key: str, default: str, options: Sequence[str]) -> str:
         found = self._typed(key, "str", default)
         if found not in options:

@@ -6,7 +6,6 @@ the cells it concerns: a failed compression fails the variant's cells, a failed 
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import time
 from collections.abc import Iterator
@@ -21,8 +20,10 @@ from harness.passes import Job, hidden_store, passages_of, passes, protocol_of
 from harness.plan import PlannedVariant
 from harness.problems import Unavailable
 from harness.tasks import all_tasks
+from methods._lease import lease
 from methods.base import Compressed, MissingLibrary, Progress
 from results.cell import Cell
+from results.conversation import Conversation
 from results.estimate import Measurement, Sample
 from results.record import Record, Status
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 class Outcome(NamedTuple):
     record: Record
     samples: tuple[Sample, ...]
+    conversations: tuple[Conversation, ...] = ()
 
 
 class NoReference(ValueError):
@@ -61,6 +63,10 @@ def run_variant(job: Job, progress: Progress) -> Iterator[Outcome]:
     for cell in job.cells:
         if all_tasks()[cell.task].weighs:
             yield _measured(cell, made, seconds, notes, made.folder)
+            seconds = {}
+    for cell in job.cells:
+        if all_tasks()[cell.task].runs_model:
+            yield _measured(cell, made, seconds, notes, made.folder, lm, cell.params, progress)
             seconds = {}
     for cells, read in passes(job):
         asked = [cell for cell in cells if cell in job.cells]
@@ -96,7 +102,7 @@ def artifact_folder(cache: Path, planned: PlannedVariant) -> Path:
 def artifact(planned: PlannedVariant, job: Job, progress: Progress) -> Compressed:
     """The variant's artifact on disk: an earlier one if it is whole, else compressed now, from where one stopped."""
     folder = artifact_folder(job.cache, planned)
-    with _alone(folder):
+    with lease(folder):
         if earlier := _earlier(folder):
             return earlier
         spec = planned.calibration
@@ -128,7 +134,7 @@ def _loaded(
     try:
         model = load(made.folder, job.source.dtype, job.source.device)
     except DamagedArtifact:
-        with _alone(made.folder):
+        with lease(made.folder):
             shutil.rmtree(made.folder, ignore_errors=True)
         made = artifact(planned, job, progress)
         model = load(made.folder, job.source.dtype, job.source.device)
@@ -156,7 +162,10 @@ def _restore_references(job: Job, progress: Progress) -> dict[str | None, NoRefe
     lost: dict[str | None, NoReference] = {}
     for key, cell in missing.items():
         try:
-            read(lm, passages_of(job.config, cell), protocol_of(cell), None, hidden_store(job.cache, key), progress)
+            store = hidden_store(job.cache, str(key))
+            with lease(store.folder):
+                if not store.is_complete():
+                    read(lm, passages_of(job.config, cell), protocol_of(cell), None, store, progress)
         except Exception as error:
             lost[key] = _no_reference(error)
     return lost
@@ -178,7 +187,7 @@ def _measured(
     record = Record(
         cell, "ok", found.estimates, artifact=made.digest, seconds=dict(seconds), notes={**notes, **found.notes}
     )
-    return Outcome(record, found.samples)
+    return Outcome(record, found.samples, found.conversations)
 
 
 def _unmeasured(cell: Cell, error: Exception, seconds: dict[str, float], made: Compressed | None = None) -> Outcome:
@@ -225,12 +234,3 @@ def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
         yield
     finally:
         seconds[phase] = round(seconds.get(phase, 0.0) + time.perf_counter() - began, 3)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process is making this artifact. The kernel frees the lock of one that died."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f"{folder.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

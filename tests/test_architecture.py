@@ -27,7 +27,7 @@ ONLY_IN = {
     "openai": ("judges/endpoint.py",),
     "py3langid": ("judges/language.py",),
     "lm_eval": ("harness/lmeval.py", "harness/lmtasks.py"),
-    "ray": ("harness/executors/ray.py",),
+    "ray": ("harness/executors/ray.py", "harness/executors/cluster.py"),
     "matplotlib": ("reports/",),
     "pandas": ("reports/",),
     "jinja2": ("reports/html.py",),
@@ -43,6 +43,9 @@ QUICK = (
     "plan --help",
     "evaluate --help",
     "lape --help",
+    "gate --help",
+    "baseline update --help",
+    "gate nowhere",
     "methods",
     "methods none",
     "tasks",
@@ -52,6 +55,8 @@ QUICK = (
     "sweep --method nonesuch",
     "sweep --task zeroshot:tasks=nonesuch",
     "tasks --language ko",
+    "judge --help",
+    "judges api",
     "plan --toml --method none --task footprint",
 )
 """Command lines that are answered without a library."""

@@ -39,6 +39,7 @@ examples:
   langgap plan                              the default sweep's cells
   langgap plan examples/calibration.toml --json
   langgap plan --toml                       the configuration with every default spelled out
+  langgap plan judged.toml --effect 3.6     would a difference of 3.6 points between methods be found?
 """
 
 
@@ -51,6 +52,24 @@ def add(commands: Commands) -> None:
     plan = add_command(commands, "plan", "what a sweep would measure, and what is done already", PLAN, run_plan)
     _add_options(plan)
     plan.add_argument("--toml", action="store_true", help="print the resolved configuration instead")
+    plan.add_argument(
+        "--effect",
+        action="append",
+        type=points,
+        metavar="POINTS",
+        help="what judging can tell of such a difference between two methods' win rates, as in 3.6; repeatable",
+    )
+
+
+def points(text: str) -> float:
+    """An argparse type: percentage points, as a share."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 100:
+        raise argparse.ArgumentTypeError(f"'{text}' is no difference between two win rates: points above 0, below 100")
+    return value / 100
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +98,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--seed", type=at_least(0), metavar="N", help="everything random but the draws")
     how.add_argument("--dtype", metavar="T", help="auto, float32, bfloat16 or float16")
     how.add_argument("--device", metavar="D", help="auto, cpu, cuda or cuda:N")
-    how.add_argument("--executor", metavar="E", help="where variants run: local")
+    how.add_argument("--executor", metavar="E", help="where variants run: local, or ray for a cluster")
     where = parser.add_argument_group("where")
     where.add_argument("--out", metavar="DIR", help="the run folder (default: runs/<name>)")
     add_cache(where)  # type: ignore[arg-type]
@@ -122,6 +141,7 @@ def run_plan(args: argparse.Namespace) -> ExitCode:
 
 def show_plan(config: SweepConfig, args: argparse.Namespace) -> ExitCode:
     """Print every variant with what is measured of it, what the rest will cost, and what the sweep can show."""
+    from harness.checkpoints import pinned
     from harness.commands import _outlook
     from harness.config import construct
     from harness.facts import look
@@ -131,6 +151,7 @@ def show_plan(config: SweepConfig, args: argparse.Namespace) -> ExitCode:
 
     for method in config.methods:
         construct(method)
+    config = pinned(config, args.cache)
     with reporting() as reporter:
         world = look(config, args.cache, reporter.phase)
         plan = make_plan(config, world.facts)
@@ -138,7 +159,8 @@ def show_plan(config: SweepConfig, args: argparse.Namespace) -> ExitCode:
             reporter.notice(note)
     done = finished(plan, out_folder(config))
     made = {it.variant.key for it in plan.variants if (artifact_folder(args.cache, it) / "manifest.json").is_file()}
-    outlook = _outlook.look_ahead(config, plan, world, done, made, args.cache)
+    effects = getattr(args, "effect", None) or ()
+    outlook = _outlook.look_ahead(config, plan, world, done, made, args.cache, effects)
     if args.json:
         print_json({**to_json(plan, done, made), "forecast": _outlook.to_json(outlook)})
     else:

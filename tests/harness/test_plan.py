@@ -155,6 +155,13 @@ def test_none_is_not_added_where_nothing_is_compared():
     assert plan.notes == ()
 
 
+def test_a_task_may_concern_some_methods_and_always_none():
+    plan = planned(models=["a"], task=[{"name": "perplexity"}, {"name": "footprint", "only": ["rtn"]}])
+    weighed = {it.variant.method for it in plan.variants for cell in it.cells if cell.task == "footprint"}
+    assert weighed == {"none", "rtn"}
+    assert {cell.variant.method for cell in plan.cells if cell.task == "perplexity"} == {"none", "rtn", "awq"}
+
+
 def test_the_added_none_is_the_same_variant_as_one_that_was_asked_for():
     added = planned(method=[{"name": "rtn"}]).variants[0]
     asked = planned(method=[{"name": "none"}, {"name": "rtn"}]).variants[0]
