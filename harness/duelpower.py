@@ -6,10 +6,7 @@ from collections.abc import Sequence
 
 from harness.plan import Plan
 from harness.specs import SweepConfig
-from results.power import WinRatePower, detection, sample_size, smallest_detectable, winrate_power
-
-TIES, CORRELATIONS = (0.3, 0.5), (0.0, 0.4)
-"""Where nothing is known of a judge: the share of ties, and the correlation of a question's turns."""
+from results.power import WinRatePower, detection, sample_size, smallest_detectable, usual_winrate_power
 
 
 def about_duels(
@@ -26,8 +23,8 @@ def about_duels(
     ``effects``: differences between the win rates of two methods, in shares (0.036 is 3.6 points).
     """
     family = models * methods * languages
-    alone = _range(questions, turns, orders, 1)
-    together = _range(questions, turns, orders, family)
+    alone = usual_winrate_power(questions, turns, orders, 1)
+    together = usual_winrate_power(questions, turns, orders, family)
     calls = alone[0].calls
     low, high = alone
     between = [smallest_detectable(power.sd * 2**0.5, questions) for power in alone]
@@ -62,17 +59,6 @@ def about_judging(config: SweepConfig, plan: Plan, effects: Sequence[float] = ()
         alike = questions * 2 * languages * len(config.models)
         more.append(f"Beside them {alike:,} judge calls show `none` against itself (aa = false leaves them out).")
     return [*told, *more]
-
-
-def _range(questions: int, turns: int, orders: int, family: int) -> tuple[WinRatePower, WinRatePower]:
-    """The sharpest and the bluntest case of what is usual."""
-    found = [
-        winrate_power(questions, turns, orders, ties=ties, turn_correlation=rho, family=family)
-        for ties in TIES
-        for rho in CORRELATIONS
-    ]
-    found.sort(key=lambda power: power.sd)
-    return found[0], found[-1]
 
 
 def _fate(effect: float, low: WinRatePower, high: WinRatePower, family: int) -> str:

@@ -42,9 +42,9 @@ def changes(claims: Claims) -> pd.DataFrame:
         {
             **_subject(change, methods),
             "p_adjusted": change.p_adjusted,
-            **_bounds("extra_bits", change.extra_bits_per_sentence),
-            **_bounds("log_ratio", change.log_ratio),
-            **_bounds("kld_bits", change.kld),
+            **bounds("extra_bits", change.extra_bits_per_sentence),
+            **bounds("log_ratio", change.log_ratio),
+            **bounds("kld_bits", change.kld),
             **_spread(change),
             "established": change.established,
         }
@@ -60,9 +60,9 @@ def gaps(claims: Claims, words: Words) -> pd.DataFrame:
         {
             **_subject(gap, methods),
             "against": gap.against,
-            **_bounds("gap", gap.headline),
-            **_bounds("per_token", gap.per_token),
-            **_bounds("relative", gap.relative),
+            **bounds("gap", gap.headline),
+            **bounds("per_token", gap.per_token),
+            **bounds("relative", gap.relative),
             "p_adjusted": gap.p_adjusted,
             "verdict": gap.verdict,
             "not_ruled_out": gap.largest_not_ruled_out,
@@ -113,12 +113,12 @@ def answers(claims: Claims) -> pd.DataFrame:
             "gained": one.flips.gained,
             "moved": one.flips.moved,
             "p_adjusted": one.p_adjusted,
-            **_bounds("change", one.change),
-            **_bounds("margin", one.margin),
+            **bounds("change", one.change),
+            **bounds("margin", one.margin),
             "p_margin": one.p_margin_adjusted,
-            **_bounds("gap", one.gap),
+            **bounds("gap", one.gap),
             "p_gap": one.p_gap_adjusted if one.gap else None,
-            **_bounds("margin_gap", one.margin_gap),
+            **bounds("margin_gap", one.margin_gap),
             "p_margin_gap": one.p_margin_gap_adjusted if one.margin_gap else None,
             "in_plots": True,
         }
@@ -138,7 +138,7 @@ def noise_floors(claims: Claims) -> pd.DataFrame:
             "setting": floor.setting,
             "kind": floor.kind,
             "band": floor.band,
-            **_bounds("mean", floor.mean),
+            **bounds("mean", floor.mean),
             "is_centred": floor.is_centred,
         }
         for floor in claims.floors
@@ -158,7 +158,7 @@ def comparisons(claims: Claims) -> pd.DataFrame:
             "draws": one.draws,
             "p_adjusted": one.p_adjusted,
             "outcome": one.verdict,
-            **_bounds("difference", one.difference),
+            **bounds("difference", one.difference),
         }
         for one in claims.comparisons
     ]
@@ -296,7 +296,7 @@ def _decomposition(found: Decomposition | None, words: Words) -> str | None:
     return words.say("decomposed", tokens=f"{found.tokens:.2f}", per_token=f"{found.per_token:.2f}")
 
 
-def _bounds(name: str, estimate: Estimate | None) -> dict[str, Any]:
+def bounds(name: str, estimate: Estimate | None) -> dict[str, Any]:
     if estimate is None:
         return {}
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

@@ -10,11 +10,13 @@ from reports.gathered import Gathered
 from reports.plots import Plot, change_panels, gap_panels, perplexity_panels, point_panels
 from reports.section import Section, View, estimate_of, forest_plot, key, p_value
 from reports.shown import Column, Table, estimate, language, megabytes, number, percent, text, value
+from reports.wins import verdicts as win_verdicts
 from reports.words import Words, tagged_name
 
 
 def verdict(found: Gathered, words: Words) -> Section:
-    said = claimed.verdicts(found.claims, words) or [Sentence(words["no_verdicts"])]
+    said = claimed.verdicts(found.claims, words) + win_verdicts(found.claims, words)
+    said = said or [Sentence(words["no_verdicts"])]
     if len(found.failures):
         count = int(found.failures["cells"].sum())
         said = [*said, Sentence(words.say("failures_note", count=count), "failed")]

@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from reports import svg
+from reports.duels import duels
 from reports.gathered import gather
 from reports.page import Page, page
 from reports.palette import Mark
@@ -46,7 +47,7 @@ def write_report(run_folder: str | Path, lang: str = "en", notice: Callable[[str
     run = Run.open(folder)
     claims = make_claims(run)
     gathered = gather(run, claims, words)
-    content = page(gathered, words)
+    content = page(gathered, words, duels(run, words))
     for section in content.sections:
         if section.plot:
             write_plot(folder, section.plot, words, notice)
@@ -79,11 +80,15 @@ def render(content: Page, words: Words) -> str:
         lstrip_blocks=True,
     )
     environment.filters["code"] = _code
-    digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
+    environment.filters["packed"] = _packed
+    has_reader = any(section.reader for section in content.sections)
+    script = (TEMPLATES / "duels.js").read_text(encoding="utf-8") if has_reader else ""
     html = environment.get_template("report.html").render(
         words=words,
         style=Markup(sheet),  # ours alone: no word of a record enters a style
-        style_hash=Markup(f"sha256-{digest}"),
+        style_hash=_hash(sheet),
+        script=Markup(script),  # as it is: all that it shows is data
+        script_hash=_hash(script),
         models=content.models,
         lead=content.lead,
         sections=sections,
@@ -95,6 +100,18 @@ def render(content: Page, words: Words) -> str:
 def _code(text: str) -> Markup:
     """Escaped text with `backticks` as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _packed(text: str) -> Markup:
+    """Base64 as it is. Raises ValueError for anything else."""
+    if not re.fullmatch(r"[A-Za-z0-9+/=]*", text):
+        raise ValueError("packed data is base64, and this is not")
+    return Markup(text)
+
+
+def _hash(text: str) -> Markup:
+    """As a Content-Security-Policy names a style or script that it allows."""
+    return Markup("sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())
 
 
 class Key(NamedTuple):

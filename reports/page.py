@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports import findings, measured
+from reports.answered import answered
 from reports.gathered import Gathered
+from reports.judges import judges
 from reports.section import Section
 from reports.speed import speed
+from reports.wins import wins
 from reports.words import Words, tagged_name
 
 
@@ -21,7 +24,8 @@ class Page:
     """The confidence level of its intervals, such as ``95%``."""
 
 
-def page(found: Gathered, words: Words) -> Page:
+def page(found: Gathered, words: Words, duels: Section | None = None) -> Page:
+    """``duels``: the reader of judged answers, which only a page has room for."""
     models = list(dict.fromkeys(record.cell.variant.model for record in found.records))
     languages = list(dict.fromkeys(r.cell.language for r in found.records if r.cell.language != "und"))
     lead = [
@@ -37,6 +41,10 @@ def page(found: Gathered, words: Words) -> Page:
         findings.points(found, words),
         findings.comparisons(found, words),
         findings.answers(found, words),
+        wins(found, words),
+        judges(found, words),
+        answered(found, words),
+        duels,
         measured.sizes(found, words),
         speed(found, words),
         measured.fidelity(found, words),

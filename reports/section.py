@@ -22,6 +22,14 @@ class View:
 
 
 @dataclass(frozen=True)
+class Reader:
+    """Data that the page unfolds on demand, each part gzip as base64, and the words it is shown with."""
+
+    index: str
+    chunks: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Section:
     id: str
     title: str
@@ -33,6 +41,7 @@ class Section:
     folded: Sequence[Sentence] = ()
     """Sentences to unfold, and the title under which they are folded."""
     folded_title: str = ""
+    reader: Reader | None = None
 
 
 def estimate_of(header: str, name: str, low: str, high: str, signed: bool = False) -> Column:

@@ -131,3 +131,17 @@ def estimate(header: str, name: str, signed: bool = False) -> Column:
         )
 
     return Column(header, show)
+
+
+def share(header: str, name: str) -> Column:
+    """A column of shares in percent with their bounds, such as ``38.1% [30.2, 46.0]``; bounds end at 0 and 100."""
+
+    def show(row: Any, missing: str) -> str:
+        at, low, high = (getattr(row, f"{name}{end}") for end in ("", "_low", "_high"))
+        if is_missing(at):
+            return missing
+        if is_missing(low) or is_missing(high):
+            return percent(at)
+        return f"{percent(at)} [{100 * max(0.0, low):.1f}, {100 * min(1.0, high):.1f}]"
+
+    return Column(header, show)

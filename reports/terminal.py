@@ -20,8 +20,10 @@ from reports.words import Words
 from results.claims import Claims
 from results.store import Run
 
-TABLES = ("gaps", "answers", "fidelity", "sizes", "failures")
+TABLES = ("gaps", "answers", "wins", "judges", "answered", "fidelity", "sizes", "failures")
 """Sections whose tables follow the summary in summary.md and in the terminal where all is asked for."""
+ALWAYS = ("wins",)
+"""Those that the terminal shows anyway: the summary has no room for win rates."""
 
 
 def print_summary(claims: Claims, run: Run, console: Console, lang: str = "en", full: bool = False) -> None:
@@ -34,7 +36,7 @@ def print_summary(claims: Claims, run: Run, console: Console, lang: str = "en", 
     for table in summary.tables(found.summary(), words, short=True):
         console.print(_rich(table))
     console.print(Text(words.say("summary_note", level=content.level), style="dim"))
-    for table in _others(content) if full else ():
+    for table in _others(content, TABLES if full else ALWAYS):
         console.print(_rich(table))
     _print_open(found, words, console)
 
@@ -51,7 +53,7 @@ def markdown(found: Gathered, content: Page, words: Words) -> str:
     parts.append("\n".join(f"- {_plain(sentence.text)}" for sentence in content.sections[0].sentences))
     parts += [f"## {words['summary']}", words.say("summary_note", level=content.level)]
     parts += [_markdown_table(table) for table in summary.tables(found.summary(), words)]
-    for table in _others(content):
+    for table in _others(content, TABLES):
         parts += [f"## {words[table.name]}", _markdown_table(table)]
     said = claimed.open_questions(found.claims, words)
     parts += [
@@ -61,8 +63,8 @@ def markdown(found: Gathered, content: Page, words: Words) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _others(content: Page) -> Sequence[Table]:
-    return [view.table for section in content.sections if section.id in TABLES for view in section.tables[:1]]
+def _others(content: Page, names: Sequence[str]) -> Sequence[Table]:
+    return [view.table for section in content.sections if section.id in names for view in section.tables[:1]]
 
 
 def _print_open(found: Gathered, words: Words, console: Console) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from reports.judged_words import JUDGED
+
 LANGUAGES = ("en", "ko")
 
 OWN_NAMES: Mapping[str, str] = {
@@ -288,6 +290,7 @@ TEXT: Mapping[str, tuple[str, str]] = {
         "{plot}의 PNG를 만들지 않았습니다. 설치된 글꼴에 {glyphs} 글자가 없습니다. 데비안 패키지 fonts-noto-cjk를 "
         "설치하고 같은 명령을 다시 실행하십시오. SVG는 온전합니다.",
     ),
+    **JUDGED,
 }
 
 

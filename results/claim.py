@@ -10,7 +10,9 @@ from results.cell import Variant
 from results.contests import Comparison, Crossing
 from results.estimate import Estimate
 from results.gap import Decomposition, Unmatched
+from results.judged import WinRate
 from results.noise import Floor
+from results.reliability import Card
 from results.sentences import Sentence
 
 
@@ -138,3 +140,7 @@ class Claims:
     """What became of answers to items, by variant, task and language."""
     floors: tuple[Floor, ...] = ()
     """Noise floors of every metric, language and setting in which `none` was read twice."""
+    win_rates: tuple[WinRate, ...] = ()
+    """What judges say of the answers, by variant, opponent, judge and language; A/A among them."""
+    judges: tuple[Card, ...] = ()
+    """How far each judge is to be trusted in each language."""

@@ -17,9 +17,11 @@ from results.contests import compare_methods, comparison_sentences, find_crossin
 from results.evidence import Method, Setting, gather
 from results.floors import AGAINST
 from results.gap import Pair, Unmatched
+from results.judged import open_win_rates, win_rates
 from results.labels import labels
 from results.losses import changes
 from results.record import Record
+from results.reliability import cards
 from results.sentences import Sentence
 from results.statistics import LEVEL
 from results.store import Run
@@ -30,6 +32,8 @@ def make_claims(run: Run, level: float = LEVEL) -> Claims:
     """Every claim of a run. Raises UnreadableRun where samples are damaged."""
     settings, notes = gather(run)
     parts = [_claims_of(setting, level) for setting in settings]
+    judges = cards(run)
+    judged = win_rates(run, judges, level)
     return Claims(
         level=level,
         changes=tuple(item for part in parts for item in part.changes),
@@ -41,10 +45,12 @@ def make_claims(run: Run, level: float = LEVEL) -> Claims:
         comparison_sentences=tuple(item for part in parts for item in part.comparison_sentences),
         not_measured=tuple(_not_measured(run.records())),
         unmatched=tuple(item for part in parts for item in part.unmatched),
-        not_established=tuple(item for part in parts for item in part.not_established),
+        not_established=(*(item for part in parts for item in part.not_established), *open_win_rates(judged)),
         notes=tuple(dict.fromkeys([*_about(run), *notes, *(item for part in parts for item in part.notes)])),
         answers=tuple(answer_changes(run, level)),
         floors=tuple(floor for part in parts for floor in part.floors),
+        win_rates=tuple(judged),
+        judges=tuple(judges),
     )
 
 

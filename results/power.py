@@ -13,6 +13,8 @@ from scipy import stats
 from results.statistics import LEVEL
 
 POWER = 0.8
+TIES, CORRELATIONS = (0.3, 0.5), (0.0, 0.4)
+"""Where nothing is known of a judge: the share of ties, and the correlation of a question's turns."""
 MOST = 10_000_000
 """Where `sample_size` stops looking."""
 
@@ -124,3 +126,16 @@ def winrate_power(
         level=level,
         family=family,
     )
+
+
+def usual_winrate_power(
+    questions: int, turns: int = 2, orders: int = 2, family: int = 1
+) -> tuple[WinRatePower, WinRatePower]:
+    """The sharpest and the bluntest case of what is usual."""
+    found = [
+        winrate_power(questions, turns, orders, ties=ties, turn_correlation=rho, family=family)
+        for ties in TIES
+        for rho in CORRELATIONS
+    ]
+    found.sort(key=lambda power: power.sd)
+    return found[0], found[-1]

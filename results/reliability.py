@@ -107,25 +107,28 @@ class Card:
 
 
 _HEADS = {
-    "weak": ("{model} is a weak judge in {language}", "{model}은(는) {language}에서 약한 심판이다"),
+    "weak": ("{model} is a weak judge in {language}", "{model}은(는) {language}에서 약한 심판입니다"),
     "open": (
         "too little was judged to vouch for {model} as a judge in {language}, or to reject it ({questions} questions)",
-        "{language}에서 {model}을(를) 심판으로 믿을지 판단하기에는 판정이 너무 적다(문항 {questions}개)",
+        "{language}에서 {model}을(를) 심판으로 믿을지 판단하기에는 판정이 너무 적습니다(문항 {questions}개)",
     ),
-    "sound": ("nothing disqualifies {model} as a judge in {language}", "{model}은(는) {language}에서 결격 사유가 없다"),
+    "sound": (
+        "nothing disqualifies {model} as a judge in {language}",
+        "{model}은(는) {language}에서 결격 사유가 없습니다",
+    ),
 }
 _WORDS = {
     "inconsistent": (
         "its verdict survives a change of order on only {consistency} of the turns",
-        "순서를 바꾸면 판정이 유지되는 턴이 {consistency}뿐이다",
+        "순서를 바꾸면 판정이 유지되는 턴이 {consistency}뿐입니다",
     ),
     "slot": (
         "where the order decides, the answer shown first wins {share}",
-        "순서가 결과를 좌우할 때 먼저 제시된 답이 이기는 비율이 {share}이다",
+        "순서가 결과를 좌우할 때 먼저 제시된 답이 이기는 비율이 {share}입니다",
     ),
     "uneven": (
         "of two equal answers it calls only {aa} a tie",
-        "같은 두 답을 무승부로 보는 비율이 {aa}뿐이다",
+        "같은 두 답을 무승부로 보는 비율이 {aa}뿐입니다",
     ),
 }
 

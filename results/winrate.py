@@ -27,6 +27,20 @@ class Bounds(NamedTuple):
     best: float
 
 
+class Shares(NamedTuple):
+    """How turns came out, both orders together; they sum to 1."""
+
+    win: float
+    """Won in both orders."""
+    tie: float
+    """A tie in both orders."""
+    split: float
+    """The orders disagree: a tie, too, in the conservative rate."""
+    loss: float
+    unread: float
+    """No verdict in one order at least."""
+
+
 def averaged(games: Array) -> Array:
     """Score of each question ``(questions,)``: mean over the turns read in every order; NaN where there is none.
 
@@ -52,6 +66,16 @@ def bounds(games: Array) -> Bounds:
     """The averaged rate with every unreadable game counted against the variant, and for it: says what errors could."""
     x = _checked(games)
     return Bounds(*(float(np.where(np.isnan(x), verdict, x).mean()) for verdict in (0.0, 1.0)))
+
+
+def shares(games: Array) -> Shares:
+    """Of all turns: won, tied, split by the order, lost, and without a verdict."""
+    x = _checked(games)
+    same = (x == x[..., :1]).all(axis=2)
+    unread = np.isnan(x).any(axis=2)
+    parts = [same & (x[..., 0] == verdict) for verdict in (1.0, 0.5, 0.0)]
+    win, tie, loss, none = (float(part.mean()) for part in (*parts, unread))
+    return Shares(win, tie, float((~same & ~unread).mean()), loss, none)
 
 
 def difference(a: Array, b: Array) -> Contrast:

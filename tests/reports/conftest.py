@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from results.environment import Environment
 from results.estimate import Estimate, Sample
 from results.record import Record
 from results.store import Run
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "results"))  # for its judged run
 
 PASSAGES = 12
 SENTENCES = 5

@@ -1,0 +1,116 @@
+"""The sections on win rates, judges and answers, in the page, in the terminal and in summary.md."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from judged_run import JUDGE, build_judged, variant
+from rich.console import Console
+
+from reports.gathered import gather
+from reports.html import write_report
+from reports.page import Page, page
+from reports.section import Section
+from reports.terminal import print_summary
+from reports.words import Words
+from results.cell import Cell
+from results.claims import make_claims
+from results.record import Record
+from results.store import Run
+
+TIE, FIRST = np.full((2, 2), 0.5), np.array([[1.0, 0.0], [1.0, 0.0]])
+
+
+def games(method: str, language: str, question: int) -> np.ndarray:
+    if method == "none":
+        return TIE
+    return np.zeros((2, 2)) if language == "ko" and question % 3 else TIE
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("judged")
+    build_judged(folder, games, ("rtn", "awq"), questions=12, wrong=lambda method, *where: method == "awq")
+    with Run.open(folder, write=True) as run:
+        reason = "the budget of 3 calls is spent"
+        cell = Cell(variant("awq"), "pairwise", 1, "ja", "asked-ja", JUDGE, 12, "missing")
+        run.append(Record(cell, "skipped", reason=reason, notes={"judge": "judge-1", "opponent": "none"}))
+    return folder
+
+
+def content(folder: Path, lang: str = "en") -> Page:
+    run, words = Run.open(folder), Words(lang)
+    return page(gather(run, make_claims(run), words), words)
+
+
+def section(of: Page, name: str) -> Section:
+    (found,) = [one for one in of.sections if one.id == name]
+    return found
+
+
+def test_win_rates_stand_side_by_side_and_the_unmeasured_is_a_status(judged: Path) -> None:
+    wins = section(content(judged), "wins")
+    table = wins.tables[0].table
+    rows = {(row[0][0], row[1][0]): [text for text, _ in row[2:]] for row in table.rows()}
+    assert [column.header for column in table.columns][2:] == [
+        *("questions", "win rate", "conservative", "at equal length", "language-gated"),
+        *("adjusted p", "outcome", "gap over English, points", "verdict"),
+    ]
+    korean = rows["rtn 4-bit", "ko 한국어"]
+    assert korean[0] == "12"
+    assert korean[1] == "16.7% [1.0, 32.3]"
+    assert korean[3] == "not measured"
+    assert korean[6] == "loss"
+    assert korean[7:] == ["−33.3 [−49.0, −17.7]", "established"]
+    assert rows["none (A/A)", "ko 한국어"][5:] == ["–", "–", "–", "–"]
+    skipped = rows["awq 4-bit", "ja 日本語"]
+    assert set(skipped) == {"skipped", "–"}
+    assert wins.plot
+    assert [panel.title for panel in wins.plot.panels] == ["en English", "ko 한국어"]
+    assert any("What 12 questions of 2 turns can show" in text for text in wins.paragraphs)
+
+
+@pytest.mark.parametrize(
+    ("lang", "least"), [("en", "Wins least: rtn 4-bit: Korean"), ("ko", "rtn 4-bit: 한국어 답변의 승률")]
+)
+def test_the_worst_language_of_each_variant_is_in_the_verdict(judged: Path, lang: str, least: str) -> None:
+    said = [sentence.text for sentence in section(content(judged, lang), "verdict").sentences]
+    assert sum(least in text for text in said) == 1
+    assert not any("English answers win" in text for text in said)
+
+
+def test_a_weak_judge_is_shown_to_be_weak(tmp_path: Path) -> None:
+    of = content(build_judged(tmp_path, lambda *_: FIRST, questions=24))
+    (weak,) = [one for one in section(of, "verdict").sentences if one.kind == "failed"]
+    assert weak.text == "judge-1 is a weak judge in en, ko: its win rates there establish nothing."
+    judges = section(of, "judges")
+    assert [row[-1][0] for row in judges.tables[0].table.rows()] == ["weak", "weak"]
+    assert "judge-1 is a weak judge in ko" in judges.sentences[1].text
+
+
+def test_rates_of_answers_stand_beside_those_of_none(judged: Path) -> None:
+    answered = section(content(judged), "answered")
+    rows = {(row[0][0], row[1][0]): [text for text, _ in row[2:]] for row in answered.tables[0].table.rows()}
+    assert rows["awq 4-bit", "ko 한국어"][0] == "100.0% [0.0, 100.0]"
+    assert rows["none", "ko 한국어"][0] == "0.0% [0.0, 100.0]"
+    assert rows["none", "ko 한국어"][1] == "not measured"
+
+
+def test_terminal_and_markdown_tell_win_rates(judged: Path) -> None:
+    run = Run.open(judged)
+    console = Console(file=io.StringIO(), width=120)
+    print_summary(make_claims(run), run, console)
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "win rate" in told
+    assert "16.7%" in told
+    assert "no win or loss against none established in en" in told
+    write_report(judged, notice=lambda notice: None)
+    assert "## Whose answers judges prefer" in (judged / "summary.md").read_text(encoding="utf-8")
+
+
+def test_a_run_without_judges_has_no_such_sections(run_folder: Path) -> None:
+    names = {one.id for one in content(run_folder).sections}
+    assert not names & {"wins", "judges", "answered", "duels"}
