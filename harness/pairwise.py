@@ -68,8 +68,8 @@ def measure(bout: Bout, matches: Sequence[PanelMatch]) -> Measurement:
     averaged = winrate.averaged(games)
     agreed = _agreed(bout.questions, matches)
     estimates = {
-        "win_rate": winrate.rate(averaged).interval(),
-        "win_rate_conservative": winrate.rate(agreed).interval(),
+        "win_rate": winrate.interval(winrate.rate(averaged)),
+        "win_rate_conservative": winrate.interval(winrate.rate(agreed)),
         **trust(games),
         "errors": Estimate(counts.errors / counts.matches, n=counts.matches),
     }
@@ -150,7 +150,7 @@ def _gate(
     except JudgingError as error:
         return {"language_gate": str(error)}
     scores = winrate.averaged(games_of(bout.questions, found))
-    estimates["win_rate_gated"] = winrate.rate(scores).interval()
+    estimates["win_rate_gated"] = winrate.interval(winrate.rate(scores))
     for of, score in zip(quantities, scores, strict=True):
         if score == score:
             of["gated"] = float(score)

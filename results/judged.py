@@ -164,7 +164,7 @@ def _measured(
     setting: str,
 ) -> WinRate:
     cell = record.cell
-    estimates = {name: _spread(estimate) for name, estimate in record.estimates.items()}
+    estimates = record.estimates
     turns = {name.split("_")[2] for one in samples for name in one.quantities if name.startswith("game_")}
     return WinRate(
         variant=cell.variant,
@@ -187,11 +187,6 @@ def _measured(
     )
 
 
-def _spread(estimate: Estimate) -> Estimate:
-    """Without its bounds where they meet: questions that all came out alike say nothing of the spread."""
-    return estimate if estimate.low != estimate.high else Estimate(estimate.value, clusters=estimate.clusters)
-
-
 def _with_gap(
     one: WinRate,
     family: Sequence[WinRate],
@@ -211,7 +206,7 @@ def _with_gap(
     alike = comparable(one.card, base.card)
     return replace(
         one,
-        gap=_spread(winrate.difference(a, b).interval(level)),
+        gap=winrate.interval(winrate.difference(a, b), level),
         p_gap=sign_flip(a - b),
         comparable="no" if base.weak != one.weak else alike,
         parallel=sets[id(one)] == sets[id(base)] and sets[id(one)] in PARALLEL,

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from results.statistics import Array, Contrast, mean
+from results.estimate import Estimate
+from results.statistics import LEVEL, Array, Contrast, mean
 
 
 class Bounds(NamedTuple):
@@ -60,6 +61,13 @@ def conservative(games: Array) -> Array:
 def rate(scores: Array) -> Contrast:
     """The win rate: mean of the questions' scores, those without a verdict left out. Test it against 1/2."""
     return mean(_judged(scores))
+
+
+def interval(rate: Contrast, level: float = LEVEL) -> Estimate:
+    """A rate or a difference with its interval; without one where all questions came out alike, which says nothing of
+    the spread."""
+    found = rate.interval(level)
+    return found if found.low != found.high else Estimate(found.value, clusters=found.clusters)
 
 
 def bounds(games: Array) -> Bounds:

@@ -39,7 +39,7 @@ examples:
   langgap plan                              the default sweep's cells
   langgap plan examples/calibration.toml --json
   langgap plan --toml                       the configuration with every default spelled out
-  langgap plan judged.toml --effect 3.6     would a difference of 3.6 points between methods be found?
+  langgap plan judged.toml --effect 3.6     would 3.6 points between methods be found?
 """
 
 

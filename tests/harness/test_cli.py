@@ -263,6 +263,7 @@ class TestPlan:
         assert capsys.readouterr().out == text
 
     def test_json_is_for_programs_and_dry_run_is_the_same_plan(self, listed, monkeypatch, capsys):
+        import harness.sweep  # noqa: F401 (it and what it imports keep the real `construct`)
         from harness.plan import Facts, ModelFacts
 
         facts = Facts({"m": ModelFacts("w", "float32", "cpu")}, {}, {})

@@ -49,10 +49,10 @@ class TestInterruption:
             for after in (False, True):
                 name, seen = f"{index}{after}", []
 
-                def stop(run, record, samples=(), after=after, index=index, seen=seen):
+                def stop(run, record, *rest, after=after, index=index, seen=seen):
                     seen.append(record)
                     if after or len(seen) <= index:
-                        append(run, record, samples)
+                        append(run, record, *rest)
                     if len(seen) > index:
                         raise KeyboardInterrupt
 

@@ -14,7 +14,7 @@ from results.estimate import Estimate, Sample
 from results.games import Asked, Game, write_asked, write_games
 from results.record import Record
 from results.store import Run
-from results.winrate import averaged, conservative, rate
+from results.winrate import averaged, conservative, interval, rate
 
 CATEGORIES = ("writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities")
 JUDGE = {"judge": "api", "model": "judge-1", "prompts": "p" * 16, "style": "explained", "replicate": 0}
@@ -61,9 +61,9 @@ def build_judged(
                 notes = {"judge": "judge-1", "opponent": "none"}
                 scores = [averaged(of), conservative(of)]
                 estimates = {
-                    "win_rate": rate(scores[0]).interval(),
-                    "win_rate_conservative": rate(scores[1]).interval(),
-                    "win_rate_gated": rate(scores[0]).interval(),
+                    "win_rate": interval(rate(scores[0])),
+                    "win_rate_conservative": interval(rate(scores[1])),
+                    "win_rate_gated": interval(rate(scores[0])),
                     "errors": Estimate(0.0),
                 }
                 run.append(Record(cell, "ok", estimates, notes=notes), _samples(language, of, scores[0]))
