@@ -16,21 +16,19 @@ from harness.config import construct, to_toml
 from harness.exits import ExitCode
 from harness.facts import World, look, overlaps
 from harness.history import SPREADS, Watch, add, spreads_of, text_sizes
-from harness.judging import Judged, judge_run
-from harness.jury import check
 from harness.passes import Job
 from harness.plan import Plan, PlannedVariant, make_plan
 from harness.problems import UserError
 from harness.progress import Reporter, reporting
 from harness.specs import SweepConfig
 from harness.variant import artifact_folder
-from judges.problems import JudgingError
 from results.environment import Environment, capture
 from results.labels import labels
 from results.record import Record
 from results.store import Run
 
 if TYPE_CHECKING:
+    from harness.judging import Judged
     from results.cell import Cell
     from results.conversation import Conversation
     from results.estimate import Sample
@@ -56,6 +54,8 @@ def run_sweep(config: SweepConfig, options: SweepOptions) -> ExitCode:
     _require_cache(options.cache)
     config = pinned(config, options.cache)
     if config.judging is not None:
+        from harness.jury import check  # only here: who judges nothing waits for none of what judging imports
+
         check(config.judging, config.languages, options.cache)
     with Run.open(options.out, write=True) as run, reporting() as reporter:
         for notice in run.notices:
@@ -66,16 +66,19 @@ def run_sweep(config: SweepConfig, options: SweepOptions) -> ExitCode:
             reporter.notice(note)
         measure(config, plan, world, run, options.cache, reporter)
         judged = _judge(config, run, options.cache, reporter)
-    cells = (*plan.cells, *judged.cells)
+    cells = (*plan.cells, *(judged.cells if judged else ()))
     left = [record for cell in cells if (record := run.record(cell.key)) and record.status != "ok"]
     _publish(options, run)
-    return ExitCode.INCOMPLETE if judged.stopped else _exit_code(left, options.strict)
+    return ExitCode.INCOMPLETE if judged and judged.stopped else _exit_code(left, options.strict)
 
 
-def _judge(config: SweepConfig, run: Run, cache: Path, reporter: Reporter) -> Judged:
+def _judge(config: SweepConfig, run: Run, cache: Path, reporter: Reporter) -> Judged | None:
     """The judging phase, if the sweep has one. What was measured is shown even where nobody could be judged."""
     if config.judging is None:
-        return Judged(())
+        return None
+    from harness.judging import Judged, judge_run
+    from judges.problems import JudgingError
+
     try:
         judged = judge_run(run, config.judging, cache, reporter)
     except (UserError, JudgingError) as error:
