@@ -112,9 +112,10 @@ def packed_blocks(
     def unknown() -> bool:
         return any(recall(folder, index) is None for index in pending)
 
-    with lease(folder) if folder and unknown() else nullcontext():
+    searching = unknown()
+    with lease(folder) if folder and searching else nullcontext():
         tokens = moments = None
-        if unknown():  # still: somebody else may have searched while we waited
+        if searching and unknown():  # still: somebody else may have searched while we waited
             needs = {"abs_mean"} | ({f"gram:{recipe.group or 'row'}"} if options.clip else set())
             moments = gather(source, calibration, needs, progress)
             tokens = search_sequences(calibration, options.search_tokens)
