@@ -67,11 +67,15 @@ class Task:
 
 def all_tasks() -> dict[str, Task]:
     """Every task by name, in alphabetical order."""
-    found = (_declared(path) for path in _FOLDER.glob("[!_]*.py"))
+    return dict(_in(_FOLDER))
+
+
+@cache  # asked for at every cell, and the folder does not change
+def _in(folder: Path) -> Mapping[str, Task]:
+    found = (_declared(path) for path in folder.glob("[!_]*.py"))
     return {task.name: task for task in sorted((task for task in found if task), key=lambda task: task.name)}
 
 
-@cache
 def _declared(path: Path) -> Task | None:
     """The task a file declares, or None."""
     source = path.read_text(encoding="utf-8")
