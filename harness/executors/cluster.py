@@ -119,9 +119,10 @@ def check_nodes(sources: Sequence[Source], cache: Path, cpus: int, gpus: float) 
         if silent:
             names = ", ".join(asked[ref]["NodeManagerAddress"] for ref in silent)
             raise UserError(f"The node {names} did not say what it has within {CHECK_SECONDS:g} seconds.")
+        here = _versions()
         for ref in ready:
             try:
-                _require_alike(ray.get(ref), asked[ref], sources, cache)
+                _require_alike(ray.get(ref), asked[ref], sources, cache, here)
             except ray.exceptions.RayTaskError as error:
                 where = asked[ref]["NodeManagerAddress"]
                 raise UserError(f"The node {where} cannot run the harness: {error.cause!r}.") from None
@@ -141,9 +142,12 @@ def check_nodes(sources: Sequence[Source], cache: Path, cpus: int, gpus: float) 
         )
 
 
-def _require_alike(found: Described, node: dict[str, Any], sources: Sequence[Source], cache: Path) -> None:
+def _require_alike(
+    found: Described, node: dict[str, Any], sources: Sequence[Source], cache: Path, here: dict[str, str | None]
+) -> None:
+    """Raise UserError where a node is not like the driver, whose versions are ``here``."""
     where = f"{found.name} ({node['NodeManagerAddress']})"
-    for name, wanted in _versions().items():
+    for name, wanted in here.items():
         if (has := found.versions[name]) != wanted:
             raise UserError(
                 f"The node {where} has {name} {has or 'missing'}, and the driver {wanted or 'none'}: install the same."

@@ -63,7 +63,6 @@ class RayPool:
         self._task = ray.remote(_work)
         self._flying: dict[Any, int] = {}
         self._began: dict[int, float] = {}
-        self._seen = 1
 
     @property
     def workers(self) -> int:
@@ -71,8 +70,7 @@ class RayPool:
         rooms = [int(node.get("CPU", 0) // self._cpus) for node in nodes]
         if self._gpus:
             rooms = [min(room, int(node.get("GPU", 0) // self._gpus)) for room, node in zip(rooms, nodes, strict=True)]
-        self._seen = max(1, sum(rooms))  # with nobody there at the moment, one job waits for somebody to come
-        return self._seen
+        return max(1, sum(rooms))  # with nobody there at the moment, one job waits for somebody to come
 
     def submit(self, number: int, job: Job, memory: int) -> None:
         options: dict[str, Any] = {"num_cpus": self._cpus, "num_gpus": self._gpus}

@@ -27,7 +27,7 @@ def described(source, **changes):
 
 
 def test_a_node_like_the_driver_is_taken(source, tmp_path):
-    _require_alike(described(source), NODE, [source], tmp_path)
+    _require_alike(described(source), NODE, [source], tmp_path, _versions())
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_one_that_differs_is_named_with_what_it_has(source, tmp_path, changes, s
     if changes.get("weights") == "other":
         changes = {"weights": {source.folder: "another digest"}}
     with pytest.raises(UserError, match=sentence):
-        _require_alike(described(source, **changes), NODE, [source], tmp_path)
+        _require_alike(described(source, **changes), NODE, [source], tmp_path, _versions())
 
 
 def test_without_ray_the_command_is_named(monkeypatch):
