@@ -66,6 +66,21 @@ def test_weighed_by_its_own_tensors(tiny_source: Any, tmp_path: Path) -> None:
 
 
 @installed
+def test_double_quantized_scales_cost_the_published_0_127_bits(tiny_source: Any, tmp_path: Path) -> None:
+    source = tiny_source("llama", tmp_path / "m")
+    BitsAndBytes("nf4_double").compress(source, None, tmp_path / "a")
+    footprint = artifact.weigh(tmp_path / "a")
+    layers = artifact.read_manifest(tmp_path / "a").layers.values()
+    blocks = [spec["in_features"] * spec["out_features"] // 64 for spec in layers]
+    second = sum(-(-n // 256) for n in blocks)  # a float32 for every 256 scales begun
+    assert footprint.scales == sum(blocks) + 4 * second  # a byte for every 64 weights
+    # QLoRA's figure is for layers that fill their blocks of 256 scales: 4 + 8/64 + 32/(64 256) bits.
+    whole = sum(blocks) / 256
+    bits = 8 * (footprint.codes + footprint.scales - 4 * (second - whole)) / footprint.quantized_weights
+    assert bits == pytest.approx(4.127, abs=5e-4)
+
+
+@installed
 def test_the_loaded_model_is_an_ordinary_one(tiny_source: Any, tmp_path: Path) -> None:
     source = tiny_source("llama", tmp_path / "m")
     BitsAndBytes("nf4").compress(source, None, tmp_path / "a")
