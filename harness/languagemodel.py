@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness.scoring import Head
+from methods._stored import dtype_name
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -54,8 +55,8 @@ class LanguageModel:
 
     def dtypes(self) -> dict[str, str]:
         """What is computed in what: part of a number's label."""
-        body = str(next(self.model.base_model.parameters()).dtype).removeprefix("torch.")
-        head = str(self.head().weight.dtype).removeprefix("torch.")
+        body = dtype_name(next(self.model.base_model.parameters()).dtype)
+        head = dtype_name(self.head().weight.dtype)
         return {"body": body, "head": head, "log_softmax": "float32"}
 
     def hidden(self, ids: torch.Tensor, lengths: list[int] | None = None) -> torch.Tensor:

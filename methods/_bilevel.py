@@ -19,7 +19,7 @@ from torch import Tensor
 from methods._indexed import by_group, index_type
 from methods._packing import pack, packed_columns, unpack
 from methods._sparse import Sparse, add_sparse, column_type
-from methods._stored import StoredLinear
+from methods._stored import StoredLinear, dtype_name
 
 HALF = torch.finfo(torch.float16)
 
@@ -145,8 +145,8 @@ class BilevelLinear(StoredLinear):
                 indexed=group_of is not None,
                 aside=len(aside.values) if aside else 0,
                 bias=bias is not None,
-                second=_name(second),
-                values=_name(aside.values) if aside else "float16",
+                second=dtype_name(second.dtype),
+                values=dtype_name(aside.values.dtype) if aside else "float16",
             )
         layer.codes = pack(codes if group_of is None else codes[:, by_group(group_of)], bits)
         layer.scale = pack(scale.codes.reshape(1, -1), statistic_bits).view(-1)
@@ -159,20 +159,15 @@ class BilevelLinear(StoredLinear):
         return layer
 
     def spec(self) -> dict[str, Any]:
-        """All that is needed to build an empty layer of this shape: JSON."""
-        return {
-            "kind": self.KIND,
-            "in_features": self.in_features,
-            "out_features": self.out_features,
+        return super().spec() | {
             "bits": self.bits,
             "group": self.group,
             "statistic_bits": self.statistic_bits,
             "tile": self.tile,
             "indexed": self.group_of is not None,
             "aside": 0 if self.values is None else len(self.values),
-            "bias": self.bias is not None,
-            "second": _name(self.second),
-            "values": "float16" if self.values is None else _name(self.values),
+            "second": dtype_name(self.second.dtype),
+            "values": "float16" if self.values is None else dtype_name(self.values.dtype),
         }
 
     def dequantize(self) -> Tensor:
@@ -191,7 +186,3 @@ class BilevelLinear(StoredLinear):
         shape = self.out_features, self.groups
         codes = unpack(packed.view(1, -1), self.statistic_bits, shape[0] * shape[1]).view(shape)
         return dequantize_statistic(Statistic(codes, self.second[at], self.second[at + 1]))
-
-
-def _name(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")

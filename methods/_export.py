@@ -14,6 +14,7 @@ from methods._footprint import Footprint, weigh
 from methods._load import load
 from methods._manifest import CHECKPOINT, Manifest, read_manifest
 from methods._rotated import TurnedLinear
+from methods._stored import dtype_name
 
 CARD = """---
 library_name: transformers
@@ -87,7 +88,7 @@ def export(folder: Path, out: Path, dtype: torch.dtype | str = "float32", base: 
         model.save_pretrained(out)
     except (OSError, SafetensorError) as error:
         raise cannot_store(out, size, error) from error
-    card = model_card(manifest, weigh(folder), str(dtype).removeprefix("torch."), size, base)
+    card = model_card(manifest, weigh(folder), dtype_name(dtype), size, base)
     write_text(out / "README.md", card)
     return out
 

@@ -29,6 +29,7 @@ from methods._linear import AffineLinear
 from methods._manifest import Manifest, check_files, read_manifest, read_tensors
 from methods._packing import pack
 from methods._shards import HEAD, INDEX
+from methods._stored import dtype_name
 
 OURS = ("manifest.json", "recipe.json", "notes.json", "search.json", "kept.json")
 """Files of an artifact that mean nothing to another program."""
@@ -185,7 +186,7 @@ def _card(manifest: Manifest, layers: dict[str, AffineLinear], scheme: dict[str,
         method=manifest.method,
         what=what,
         size=f"{size / 1e6:,.1f}",
-        scales=" and ".join(sorted({str(layer.scale.dtype).removeprefix("torch.") for layer in layers.values()})),
+        scales=" and ".join(sorted({dtype_name(layer.scale.dtype) for layer in layers.values()})),
         kept=KEPT.format(carved=carved) if kept else "",
         params=", ".join(f"{name}={json.dumps(value)}" for name, value in manifest.params.items()),
         digest=manifest.digest,

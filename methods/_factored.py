@@ -7,7 +7,7 @@ Linears that were stacked over their common input share one ``first``: it is sto
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from methods._linear import AffineLinear
+from methods._stored import StoredLinear, dtype_name
 
 FACTORS = {
     f"{factor}.{name}": "codes" if name in ("codes", "weight") else "scales"
@@ -23,7 +24,7 @@ FACTORS = {
 }
 
 
-class HalfLinear(nn.Module):
+class HalfLinear(StoredLinear):
     """A factor in 16 bits: float16, or bfloat16 where a value is too large for that. Buffer ``weight (out, in)``."""
 
     weight: Tensor
@@ -32,6 +33,7 @@ class HalfLinear(nn.Module):
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
         self.register_buffer("weight", torch.empty(out_features, in_features, dtype=getattr(torch, dtype)))
+        self.register_buffer("bias", None)
 
     @classmethod
     def from_weight(cls, weight: Tensor) -> HalfLinear:
@@ -41,19 +43,12 @@ class HalfLinear(nn.Module):
         return layer
 
     def spec(self) -> dict[str, Any]:
-        dtype = str(self.weight.dtype).removeprefix("torch.")
+        dtype = dtype_name(self.weight.dtype)
         return {"in_features": self.in_features, "out_features": self.out_features, "dtype": dtype}
 
     def dequantize(self) -> Tensor:
         """float32 ``(out, in)``."""
         return self.weight.float()
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> HalfLinear:
-        """``model.to(bfloat16)`` must not round what is stored: it only follows the device."""
-        weight = self.weight
-        super()._apply(fn, recurse)
-        self.weight = weight.to(self.weight.device)
-        return self
 
 
 Factor = HalfLinear | AffineLinear

@@ -31,6 +31,7 @@ from methods._blocks import family
 from methods._lease import lease
 from methods._moments import require_agreement, shares
 from methods._shards import Shards
+from methods._stored import dtype_name
 from methods._walk import Block, head, load_block, walk
 from methods.base import Calibration, Progress, Source, silent
 
@@ -186,7 +187,7 @@ def _squared_gradients(block: Block, names: tuple[str, ...], upstream: list[Tens
         if not bool(torch.isfinite(total).all()):
             raise ValueError(
                 f"{block.prefix}.{name} has gradients that are not finite on the calibration text in "
-                f"{str(weights[0].dtype).removeprefix('torch.')}; try dtype float32."
+                f"{dtype_name(weights[0].dtype)}; try dtype float32."
             )
     return dict(zip(names, sums, strict=True))
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from methods._affine import Affine, dequantize
 from methods._linear import AffineLinear
 from methods._packing import pack, packed_columns, unpack
+from methods._stored import dtype_name
 
 Axis = Literal["rows", "columns"]
 PANELS = ("float16", "bfloat16", "int8")
@@ -89,7 +90,7 @@ class KeptLinear(AffineLinear):
         return kept
 
     def spec(self) -> dict[str, Any]:
-        panel = str(self.panel.dtype).removeprefix("torch.")
+        panel = dtype_name(self.panel.dtype)
         return super().spec() | {"axis": self.axis, "kept": len(self.index), "panel": panel, "carved": self.carved}
 
     def vectors(self) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from methods._affine import Affine, dequantize, quantize
 from methods._packing import pack, packed_columns, unpack
-from methods._stored import StoredLinear
+from methods._stored import StoredLinear, dtype_name
 
 
 class AffineLinear(StoredLinear):
@@ -72,7 +72,7 @@ class AffineLinear(StoredLinear):
         """Pack what is already quantized."""
         rows, columns = affine.codes.shape
         with torch.device("meta"):
-            scale = str(affine.scale.dtype).removeprefix("torch.")
+            scale = dtype_name(affine.scale.dtype)
             layer = cls(columns, rows, bits, group, symmetric, bias is not None, scale)
         layer.codes = pack(affine.codes, bits)
         layer.scale = affine.scale
@@ -81,16 +81,11 @@ class AffineLinear(StoredLinear):
         return layer
 
     def spec(self) -> dict[str, Any]:
-        """All that is needed to build an empty layer of this shape: JSON."""
-        return {
-            "kind": self.KIND,
-            "in_features": self.in_features,
-            "out_features": self.out_features,
+        return super().spec() | {
             "bits": self.bits,
             "group": self.group,
             "symmetric": self.symmetric,
-            "bias": self.bias is not None,
-            "scale": str(self.scale.dtype).removeprefix("torch."),
+            "scale": dtype_name(self.scale.dtype),
         }
 
     def affine(self) -> Affine:

@@ -11,7 +11,7 @@ from torch import Tensor
 from methods._codebook import Codebook, lookup
 from methods._packing import pack, packed_columns, unpack
 from methods._sparse import Sparse, add_sparse, column_type
-from methods._stored import StoredLinear
+from methods._stored import StoredLinear, dtype_name
 
 
 class LutLinear(StoredLinear):
@@ -66,8 +66,8 @@ class LutLinear(StoredLinear):
         rows, columns = book.codes.shape
         sparse = sparse if sparse is not None and len(sparse.values) else None
         with torch.device("meta"):
-            kept, types = (len(sparse.values), _name(sparse.values)) if sparse else (0, "float16")
-            layer = cls(columns, rows, bits, kept, bias is not None, _name(book.table), types)
+            kept, types = (len(sparse.values), dtype_name(sparse.values.dtype)) if sparse else (0, "float16")
+            layer = cls(columns, rows, bits, kept, bias is not None, dtype_name(book.table.dtype), types)
         layer.codes, layer.table = pack(book.codes, bits), book.table
         if sparse:
             layer.values, layer.columns, layer.counts = sparse
@@ -75,16 +75,11 @@ class LutLinear(StoredLinear):
         return layer
 
     def spec(self) -> dict[str, Any]:
-        """All that is needed to build an empty layer of this shape: JSON."""
-        return {
-            "kind": self.KIND,
-            "in_features": self.in_features,
-            "out_features": self.out_features,
+        return super().spec() | {
             "bits": self.bits,
             "kept": self.kept,
-            "bias": self.bias is not None,
-            "table": _name(self.table),
-            "values": "float16" if self.values is None else _name(self.values),
+            "table": dtype_name(self.table.dtype),
+            "values": "float16" if self.values is None else dtype_name(self.values.dtype),
         }
 
     def dequantize(self) -> Tensor:
@@ -96,7 +91,3 @@ class LutLinear(StoredLinear):
 
     def extra_repr(self) -> str:
         return f"in={self.in_features}, out={self.out_features}, bits={self.bits}, kept={self.kept}"
-
-
-def _name(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from methods._files import write_text
+from methods._stored import dtype_name
 
 SCHEMA = 1
 NAME = "manifest.json"
@@ -82,10 +83,6 @@ def digest_tensors(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """Name -> digest; hashing leaves the interpreter lock, so threads help."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(zip(tensors, pool.map(digest_tensor, tensors.values()), strict=True))
-
-
-def dtype_name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def damaged(path: Path, what: str) -> NoReturn:

@@ -12,6 +12,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from methods._stored import dtype_name
+
 EMBEDDING = "model.embed_tokens.weight"
 HEAD = "lm_head.weight"
 INDEX = "model.safetensors.index.json"
@@ -64,7 +66,7 @@ class Shards(Mapping[str, Tensor]):
         """The type most of the weights are stored in, such as ``bfloat16``."""
         counts: Counter[str] = Counter()
         for name in self:
-            counts[str(self[name].dtype).removeprefix("torch.")] += self[name].numel()
+            counts[dtype_name(self[name].dtype)] += self[name].numel()
         return counts.most_common(1)[0][0]
 
     def file(self, name: str) -> Path:

@@ -17,6 +17,7 @@ from methods._affine import Affine
 from methods._linear import AffineLinear
 from methods._packing import pack, packed_columns, unpack
 from methods._sparse_bitmask import mask_bytes, pack_mask, unpack_mask
+from methods._stored import dtype_name
 
 
 class MaskedAffineLinear(AffineLinear):
@@ -57,7 +58,7 @@ class MaskedAffineLinear(AffineLinear):
         mask, places = pack_mask(codes != zero.repeat_interleave(columns // zero.shape[1], 1), run)
         chosen = codes[places]
         with torch.device("meta"):
-            dtype = str(scale.dtype).removeprefix("torch.")
+            dtype = dtype_name(scale.dtype)
             layer = cls(columns, rows, bits, group, symmetric, bias is not None, dtype, kept=len(chosen), run=run)
         layer.codes, layer.mask, layer.scale = pack(chosen[None], bits)[0], mask, scale
         layer.zero = None if symmetric else pack(zero.reshape(1, -1), bits)[0]

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from methods._factored import half
-from methods._stored import StoredLinear
+from methods._stored import StoredLinear, dtype_name
 
 
 def pack_bits(mask: Tensor) -> Tensor:
@@ -78,21 +78,16 @@ class MaskedLinear(StoredLinear):
         weight = weight if weight.dtype in (torch.float16, torch.bfloat16) else half(weight)
         mask, places = pack_mask(weight != 0, run)
         with torch.device("meta"):
-            dtype = str(weight.dtype).removeprefix("torch.")
+            dtype = dtype_name(weight.dtype)
             layer = cls(weight.shape[1], len(weight), int(places.sum()), dtype, bias is not None, run)
         layer.mask, layer.values = mask, weight[places]
         layer.bias = None if bias is None else bias.detach().clone()
         return layer
 
     def spec(self) -> dict[str, Any]:
-        """All that is needed to build an empty layer of this shape: JSON."""
-        return {
-            "kind": self.KIND,
-            "in_features": self.in_features,
-            "out_features": self.out_features,
+        return super().spec() | {
             "kept": len(self.values),
-            "dtype": str(self.values.dtype).removeprefix("torch."),
-            "bias": self.bias is not None,
+            "dtype": dtype_name(self.values.dtype),
             "run": self.run,
         }
 

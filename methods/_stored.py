@@ -13,6 +13,7 @@ from torch.nn.functional import linear
 class StoredLinear(nn.Module):
     """A layer whose buffers are what is stored; a subclass says in ``dequantize`` which weight they stand for."""
 
+    KIND: ClassVar[str]
     ACTIVATION_TYPED: ClassVar[frozenset[str]] = frozenset({"bias"})
     """Buffers that follow the model's dtype; all others keep the type they are stored in."""
 
@@ -24,6 +25,11 @@ class StoredLinear(nn.Module):
     def from_spec(cls, spec: Mapping[str, Any]) -> Self:
         """A layer with unset buffers."""
         return cls(**{name: value for name, value in spec.items() if name != "kind"})
+
+    def spec(self) -> dict[str, Any]:
+        """All that is needed to build an empty layer of this shape: JSON. A subclass adds its own."""
+        size = {"in_features": self.in_features, "out_features": self.out_features}
+        return {"kind": self.KIND, **size, "bias": self.bias is not None}
 
     def dequantize(self) -> Tensor:
         """float32 ``(out, in)``."""
@@ -49,3 +55,12 @@ class StoredLinear(nn.Module):
         for name, buffer in stored.items():
             setattr(self, name, buffer.to(getattr(self, name).device))
         return self
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """As the files name it.
+
+    >>> dtype_name(torch.bfloat16)
+    'bfloat16'
+    """
+    return str(dtype).removeprefix("torch.")

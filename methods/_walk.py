@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from methods._blocks import family
 from methods._shards import HEAD, Shards, require_finite
+from methods._stored import dtype_name
 from methods.base import Source
 
 BATCH_TOKENS = 4096
@@ -250,7 +251,7 @@ def _finite_activations(hidden: Tensor | None, name: str) -> Tensor:
     assert hidden is not None
     bad = hidden.numel() - int(torch.isfinite(hidden).sum())
     if bad:
-        dtype = str(hidden.dtype).removeprefix("torch.")
+        dtype = dtype_name(hidden.dtype)
         raise ValueError(
             f"{name} gives {bad} of {hidden.numel()} values that are not finite on the calibration text in {dtype}; "
             "its weights are finite, so the dtype is too narrow for this model: try dtype bfloat16 or float32."
