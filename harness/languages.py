@@ -59,6 +59,14 @@ def suggestion(text: str) -> str:
     return ""
 
 
+def not_a_code(text: str) -> str:
+    """The sentence for a language that is none."""
+    return (
+        f"'{text}' is no language code.{suggestion(text)} Codes are BCP-47, such as ko, th or zh-Hant; "
+        "`langgap languages` lists those of the bundled texts."
+    )
+
+
 def joiner(code: str) -> str:
     """What stands between two sentences in this language.
 

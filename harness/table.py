@@ -146,3 +146,11 @@ def _choices(annotation: str) -> tuple[Any, ...]:
         return ()
     inside = ast.literal_eval(f"({annotation.removeprefix('Literal[').rstrip(']')},)")
     return tuple(inside)
+
+
+def refuse_twins(top: Table, kind: str, specs: Sequence[Any]) -> None:
+    """Methods or tasks, each with ``name`` and ``params``, of which two are alike."""
+    for index, spec in enumerate(specs):
+        if specs.index(spec) < index:
+            params = ", ".join(f"{key}={value}" for key, value in spec.params.items()) or "no parameters"
+            top.problem(f"the {kind} {spec.name} with {params} is asked for twice; leave one.")

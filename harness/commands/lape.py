@@ -95,9 +95,8 @@ def _show(found: Neurons, args: argparse.Namespace) -> None:
 
 def _languages(text: str, corpus: str) -> tuple[str, ...]:
     """Two or more codes that the corpus has, or all that is wrong with them; imports nothing heavy."""
-    from harness.config import not_a_code
     from harness.corpora import check_corpus
-    from harness.languages import LANGUAGES, is_code, suggestion
+    from harness.languages import LANGUAGES, is_code, not_a_code, suggestion
     from harness.overrides import codes
 
     languages = tuple(dict.fromkeys(codes(text)))

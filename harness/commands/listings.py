@@ -92,9 +92,8 @@ def run_tasks(args: argparse.Namespace) -> ExitCode:
 
 def _run_items(args: argparse.Namespace) -> ExitCode:
     """lm-eval's tasks in one language, folder by folder."""
-    from harness.config import not_a_code
     from harness.items import by_language
-    from harness.languages import is_code
+    from harness.languages import is_code, not_a_code
 
     if args.name is not None:
         raise UserError(f"Ask for the parameters of '{args.name}', or for the tasks in {args.language}, not for both.")
