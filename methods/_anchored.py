@@ -31,6 +31,7 @@ def factorise_anchored(
     ranks: Mapping[Unit, int | None],
     calibration: Calibration,
     damping: float,
+    sink: float,
     progress: Progress,
 ) -> Compressed:
     """Write the whole artifact at these ranks. An interrupted run goes on behind its finished blocks."""
@@ -48,7 +49,9 @@ def factorise_anchored(
             for group in kind.groups:
                 units = {unit: rank for unit, rank in ranks.items() if _belongs(unit, copy, group) and rank is not None}
                 if units:
-                    cross, gram = _second_moments(reads.pop(group.name), _inputs(copy, [group])[group.name], weights)
+                    cross, gram = _second_moments(
+                        reads.pop(group.name), _inputs(copy, [group])[group.name], weights, sink
+                    )
                     made |= _truncated(units, tensors, cross, damped(gram, damping), selection)
                     for unit in units:
                         _replace(copy, made[unit].layers)
@@ -88,13 +91,16 @@ def _inputs(block: Block, groups: Iterable[Group]) -> dict[str, list[Tensor]]:
     return seen
 
 
-def _second_moments(x: list[Tensor], compressed: list[Tensor], weights: Tensor) -> tuple[Tensor, Tensor]:
-    """float64 E[x x'^T] and E[x' x'^T], ``(features, features)``."""
-    features = x[0].shape[-1]
+def _second_moments(x: list[Tensor], compressed: list[Tensor], weights: Tensor, sink: float) -> tuple[Tensor, Tensor]:
+    """float64 E[x x'^T] and E[x' x'^T], ``(features, features)``; ``sink`` as ``activation_svd`` has it."""
+    length, features = x[0].shape[1:]
+    tokens = torch.ones(length, dtype=torch.float64, device=x[0].device)
+    tokens[0] += sink * length
+    tokens /= 1 + sink
     cross, gram = (torch.zeros(features, features, dtype=torch.float64, device=x[0].device) for _ in range(2))
     sizes = [len(batch) for batch in x]
     for original, copy, weight in zip(x, compressed, weights.to(cross.device).split(sizes), strict=True):
-        scale = weight.sqrt()[:, None, None]
+        scale = (weight[:, None] * tokens).sqrt()[:, :, None]
         first, second = ((part.double() * scale).flatten(0, 1) for part in (original, copy))
         cross += first.T @ second
         gram += second.T @ second

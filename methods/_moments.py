@@ -7,6 +7,7 @@ A *need* is the name of a moment, gathered for each (block, group of linears wit
     gram:row   mean of x x' over all channels                     (1, features, features)
     gram64     the same, computed and kept in float64             (features, features)
     mean       mean x, computed and kept in float64               (features,)
+    first      gram64 and mean of each sequence's first token
 
 Means over languages weigh each language by ``Calibration.weights``. One pass over the blocks gathers all needs that
 the cache does not hold yet. On disk: ``_blockfiles`` called by the need, in ``<cache>/<key>``.
@@ -33,7 +34,7 @@ from methods.base import Calibration, Progress, Source, silent
 VERSION = 1
 """Raised when the same inputs would give other moments."""
 
-NAMED = ("abs_mean", "gram64", "mean")
+NAMED = ("abs_mean", "first", "gram64", "mean")
 
 
 class Moments:
@@ -73,6 +74,11 @@ class Moments:
     def mean(self, block: int, group: str) -> Tensor:
         """float64 ``(features,)``: mean of x."""
         return self._tensors("mean", block)[group]
+
+    def first(self, block: int, group: str) -> tuple[Tensor, Tensor]:
+        """float64 ``(features, features)`` and ``(features,)``: second moment and mean of the first tokens' x."""
+        tensors = self._tensors("first", block)
+        return tensors[group], tensors[f"{group}/mean"]
 
 
 def shares(weights: Mapping[str, float]) -> dict[str, float]:
@@ -160,6 +166,10 @@ def block_moments(
         if "gram64" in sums:  # products too: a mean that outweighs its spread would drown the spread in float32
             wide = (x.double() * weight.double().sqrt()[:, None, None]).flatten(0, 1)
             _add(sums["gram64"], group, wide.T @ wide)
+        if "first" in sums:
+            first, share = x[:, 0].double(), weight.double()[:, None] * x.shape[1]
+            _add(sums["first"], group, (first * share).T @ first)
+            _add(sums["first"], f"{group}/mean", (first * share).sum(0))
         x = (x * weight.sqrt()[:, None, None]).flatten(0, 1)
         for need in sums.keys() - set(NAMED):
             size = _gram_size(need) or x.shape[1]

@@ -1,4 +1,9 @@
-"""Activation-aware SVD: each linear becomes two of lower rank that make nearly the same outputs from real inputs."""
+"""Activation-aware SVD: each linear becomes two of lower rank that make nearly the same outputs from real inputs.
+
+A text's first token is one of hundreds in the mean over tokens, but all others attend to it (Xiao et al., arXiv
+2309.17453), so what is wrong in its key and value is wrong everywhere: ``sink`` counts it again. With 0, the metric is
+SVD-LLM's.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +25,9 @@ from methods.base import Calibration, Compressed, Compressor, Progress, Source, 
 
 @dataclass(frozen=True)
 class ActivationSvd(Compressor):
-    """Truncates where the outputs on calibration text lose least (SVD-LLM's optimum, without its inverse)."""
+    """Truncates where the outputs on calibration text, and of its first token, lose least (SVD-LLM, no inverse)."""
 
-    needs: ClassVar[frozenset[str]] = frozenset({"gram64", "mean"})
+    needs: ClassVar[frozenset[str]] = frozenset({"gram64", "mean", "first"})
 
     keep: float = 0.8
     """Share of the parameters that is kept, above 0 and below 1."""
@@ -38,6 +43,8 @@ class ActivationSvd(Compressor):
     """Whether inputs are centred: linears gain a bias that keeps their mean output."""
     anchored: bool = False
     """Whether each linear reads what the blocks compressed before it make, and is fitted to the original's output."""
+    sink: float = 1.0
+    """Weight of each sequence's first token, on which attention leans, beside a weight of 1 of all tokens together."""
     spare: float = 0.0
     """Share of each rank that goes to a plain SVD of what is left (NSVD), against text unlike the calibration's."""
     damping: float = 1e-6
@@ -59,6 +66,7 @@ class ActivationSvd(Compressor):
         if self.centred and self.anchored:
             raise ValueError("centred=true and anchored=true do not go together: choose one.")
         require_number("damping", self.damping, "from 0", lambda value: value >= 0)
+        require_number("sink", self.sink, "from 0", lambda value: value >= 0)
 
     def compress(
         self, source: Source, calibration: Calibration | None, folder: Path, progress: Progress = silent
@@ -66,7 +74,8 @@ class ActivationSvd(Compressor):
         if calibration is None:
             raise ValueError("activation_svd needs calibration text: give the sweep a [calibration] section.")
         selection = select(source, self._recipe())
-        moments = gather(source, calibration, {"gram64"} | ({"mean"} if self.centred else set()), progress)
+        needs = {"gram64"} | ({"mean"} if self.centred else set()) | ({"first"} if self.sink else set())
+        moments = gather(source, calibration, needs, progress)
         writer = Writer(folder, source, "activation_svd", asdict(self), self.code, calibration)
 
         def metrics(unit: Unit, weight: Tensor) -> Metric:
@@ -75,15 +84,23 @@ class ActivationSvd(Compressor):
         if not self.anchored:
             return factorise(writer, source, selection, metrics, progress)
         ranks = ranks_of(source, selection, metrics, progress)
-        return factorise_anchored(writer, source, selection, ranks, calibration, self.damping, progress)
+        return factorise_anchored(writer, source, selection, ranks, calibration, self.damping, self.sink, progress)
 
     def _metric(self, moments: Moments, unit: Unit, weight: Tensor) -> Metric:
-        gram = moments.second_moment(unit.block, unit.group).to(weight.device)
+        """Of the inputs on calibration text, its first tokens counted anew with the weight ``sink``."""
+        share = self.sink / (1 + self.sink)
+        gram = moments.second_moment(unit.block, unit.group)
+        if share:
+            gram = gram.lerp(moments.first(unit.block, unit.group)[0], share)
+        gram = gram.to(weight.device)
         if not self.centred:
             return Metric(damped(gram, self.damping))
-        mean = moments.mean(unit.block, unit.group).to(weight.device)
+        mean = moments.mean(unit.block, unit.group)
+        if share:
+            mean = mean.lerp(moments.first(unit.block, unit.group)[1], share)
+        mean = mean.to(weight.device)
         return Metric(damped(gram - torch.outer(mean, mean), self.damping), mean=mean)
 
     def _recipe(self) -> Recipe:
-        own = ("centred", "anchored", "damping")
+        own = ("centred", "anchored", "damping", "sink")
         return Recipe(**{name: value for name, value in asdict(self).items() if name not in own})

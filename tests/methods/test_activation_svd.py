@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -58,7 +59,7 @@ def test_it_loses_less_than_plain_svd_at_equal_bytes(family: str, tiny_source: M
 
 def test_the_loss_it_records_is_the_discarded_share_of_the_outputs_energy(tiny_source: Make, tmp_path: Path) -> None:
     source, text = tiny_source("qwen2", tmp_path / "m"), calibration()
-    ActivationSvd(keep=0.5, rank_multiple=1, damping=0).compress(source, text, tmp_path / "a")
+    ActivationSvd(keep=0.5, rank_multiple=1, damping=0, sink=0).compress(source, text, tmp_path / "a")
     model, seen = source.model(), {}
     names = [f"model.layers.1.{name}" for name in ("self_attn.o_proj", "mlp.up_proj", "mlp.down_proj")]
     for name in names:
@@ -77,7 +78,9 @@ def test_the_loss_it_records_is_the_discarded_share_of_the_outputs_energy(tiny_s
 
 def test_centring_keeps_mean_outputs_and_costs_a_bias(tiny_source: Make, tmp_path: Path) -> None:
     source, text = tiny_source("llama", tmp_path / "m"), calibration()
-    ActivationSvd(keep=0.5, rank_multiple=1, centred=True, scope="attention").compress(source, text, tmp_path / "c")
+    ActivationSvd(keep=0.5, rank_multiple=1, centred=True, scope="attention", sink=0).compress(
+        source, text, tmp_path / "c"
+    )
     weighed = artifact.weigh(tmp_path / "c")
     assert weighed.side == 2 * 2 * (64 + 32 + 32 + 64)  # 16 bits an output channel, two blocks
     layers = artifact.read_manifest(tmp_path / "c").layers
@@ -161,6 +164,31 @@ def test_language_weights_move_the_metric(tiny_source: Make, tmp_path: Path) -> 
     assert found["en"] < 0.7 * found["ko"]
 
 
+@pytest.mark.parametrize("option", [{}, {"centred": True}, {"anchored": True, "damping": 1e-4}])
+def test_a_sink_spares_the_token_that_attention_leans_on(
+    option: dict[str, Any], tiny_source: Make, tmp_path: Path
+) -> None:
+    source, text = tiny_source("gemma3_text", tmp_path / "m"), calibration()
+    made = {}
+    for sink in (0.0, 1.0):
+        method = ActivationSvd(keep=0.4, rank_multiple=1, scope="attention", sink=sink, **option)
+        method.compress(source, text, tmp_path / str(sink))
+        made[sink] = artifact.load(tmp_path / str(sink)).get_submodule("model.layers.0.self_attn.k_proj")
+    model, seen = source.model(), []
+    linear = model.get_submodule("model.layers.0.self_attn.k_proj")
+
+    def see(module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+        seen.append(args[0])
+
+    handle = linear.register_forward_pre_hook(see)
+    with torch.no_grad():
+        model(text.tokens)
+        handle.remove()
+        change = {sink: (layer(seen[0]) - linear(seen[0])).square().mean((0, 2)) for sink, layer in made.items()}
+    assert float(change[1.0][0]) < 0.25 * float(change[0.0][0])
+    assert float(change[1.0][1:].mean()) > float(change[0.0][1:].mean())  # at the cost of all others
+
+
 def test_fewer_tokens_than_channels_are_enough(tiny_source: Make, tmp_path: Path) -> None:
     source, text = tiny_source("llama", tmp_path / "m"), calibration(sequences=2, length=12)
     gram = gather(source, text, {"gram64"}).second_moment(0, "down")
@@ -204,6 +232,8 @@ def test_wrong_parameters_and_missing_text_are_sentences(tiny_source: Make, tmp_
         ActivationSvd(centred=1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="centred=true and anchored=true do not go together"):
         ActivationSvd(centred=True, anchored=True)
+    with pytest.raises(ValueError, match="sink=-1: allowed are numbers from 0"):
+        ActivationSvd(sink=-1)
     with pytest.raises(ValueError, match="damping=-1: allowed are numbers from 0"):
         ActivationSvd(damping=-1)
     with pytest.raises(ValueError, match=r"activation_svd needs calibration text.*\[calibration\]"):

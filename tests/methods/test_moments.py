@@ -56,7 +56,7 @@ def test_moments_are_the_means_of_what_the_linears_read(
 ) -> None:
     monkeypatch.setattr(_walk, "BATCH_TOKENS", batch_tokens)
     source, text = tiny_source(name, tmp_path), calibration()
-    moments = gather(source, text, {"abs_mean", "gram:32", "gram:row", "gram64", "mean"})
+    moments = gather(source, text, {"abs_mean", "gram:32", "gram:row", "gram64", "mean", "first"})
     for group, linear in {"qkv": "self_attn.q_proj", "o": "self_attn.o_proj", "down": "mlp.down_proj"}.items():
         x = inputs_of(source, linear, text.tokens)
         english, korean = x[[0, 2]].flatten(0, 1), x[1]
@@ -72,6 +72,10 @@ def test_moments_are_the_means_of_what_the_linears_read(
         torch.testing.assert_close(moments.mean(1, group), (weights * wide).sum((0, 1)), rtol=1e-6, atol=1e-8)
         second = torch.einsum("sti,stj->ij", weights * wide, wide)
         torch.testing.assert_close(moments.second_moment(1, group), second, rtol=1e-6, atol=1e-8)
+        first, shares = wide[:, 0], torch.tensor([0.125, 0.75, 0.125], dtype=torch.float64)  # of the sequences
+        first_gram, first_mean = moments.first(1, group)
+        torch.testing.assert_close(first_mean, shares @ first, rtol=1e-6, atol=1e-8)
+        torch.testing.assert_close(first_gram, first.T @ (shares[:, None] * first), rtol=1e-6, atol=1e-8)
         by_group = moments.gram(1, group, 32)
         assert by_group is not None
         for index, gram in enumerate(by_group):
