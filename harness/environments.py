@@ -13,6 +13,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from harness.problems import UserError, unknown
 from methods._libraries import (
@@ -106,9 +107,9 @@ def install(environment: str, again: bool = False, progress: Progress = silent) 
         # uv and pip write absolute paths of the environment into scripts only, and no script of it is ever run.
         try:
             progress(f"making the environment {environment}", 0, 2)
-            _run([sys.executable, "-m", "venv", str(making)], environment, making)
+            _run([sys.executable, "-m", "venv", str(making)], environment, lock)
             progress(f"installing {', '.join(requirements[-3:])} ...", 1, 2)
-            _run([str(python_in(making)), "-m", "pip", "install", *requirements], environment, making)
+            _run([str(python_in(making)), "-m", "pip", "install", *requirements], environment, lock)
             making.rename(folder)
         except BaseException:
             shutil.rmtree(making, ignore_errors=True)
@@ -123,9 +124,15 @@ def _is_current(environment: str, folder: Path) -> bool:
     return python_in(folder).exists() and all(version_in(folder, library) == library.version for library in wanted)
 
 
-def _run(command: list[str], environment: str, making: Path) -> None:
+def _run(command: list[str], environment: str, lock: IO[str]) -> None:
+    """The command holds the lock too: if we are killed, nobody builds in its place before it has ended."""
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        pass_fds=(lock.fileno(),),
+        check=False,
     )
     if done.returncode:
         lines = done.stdout.decode("utf-8", "replace").strip().splitlines()[-LAST:]

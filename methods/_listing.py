@@ -2,7 +2,7 @@
 
 All but ``load`` read a method's file with ``ast`` and import nothing, so that listing methods or refusing a misspelt
 parameter costs no second and needs no library. A method's file is one whose name does not start with an underscore
-and that holds a class deriving from ``Compressor``.
+and that holds a class deriving from ``Compressor``, or from ``Reference`` which does.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _outline(path: Path) -> _Outline | None:
 
 
 def _is_compressor(node: ast.ClassDef) -> bool:
-    return any(ast.unparse(base).split(".")[-1] == "Compressor" for base in node.bases)
+    return any(ast.unparse(base).split(".")[-1] in ("Compressor", "Reference") for base in node.bases)
 
 
 def _fields(node: ast.ClassDef) -> dict[str, Field]:

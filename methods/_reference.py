@@ -1,6 +1,6 @@
 """What all methods that run a library of somebody else share: the same tokens in, the library's own checkpoint out.
 
-``compress`` runs here and writes the artifact; ``quantize`` of the same class runs in the library's process and gets a
+A ``Reference`` writes its artifact here, in ``compress``; its ``quantize`` runs in the library's process and gets a
 ``Job``. At module level nothing is imported that a library's own environment may lack.
 """
 
@@ -10,12 +10,12 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from methods import _libraries
-from methods.base import Calibration, Compressed, Compressor, MissingLibrary, Progress, Source, silent
+from methods.base import Calibration, Compressed, Compressor, Progress, Source, silent
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from methods._worker import Result
     from methods._worker_child import Job
 
-__all__ = ["Job", "compress", "group_size", "linears", "load_model", "require_choice", "require_cuda"]
-
 SECONDS = "LANGGAP_REFERENCE_SECONDS"
 """Environment variable: how long one library may take over one model."""
 LIMIT = 4 * 3600.0
@@ -33,19 +31,47 @@ TOLERANCE = 2**-7
 """Largest difference, as a share of the largest weight, between what is read back and the library's own reading."""
 
 
-def compress(
-    method: Compressor,
-    source: Source,
-    calibration: Calibration | None,
-    folder: Path,
-    progress: Progress = silent,
-    group: int | None = None,
-) -> Compressed:
-    """Have the library make its checkpoint, hold it to the original, and keep it as the artifact.
+@dataclass(frozen=True)
+class Reference(Compressor):
+    """Base of the methods that run a library of somebody else. The listing knows it by name."""
 
-    Linears that ``group`` does not divide are left out. Raises MissingLibrary, WorkerFailed, and ValueError for a
-    checkpoint that does not fit; a failure leaves no artifact.
-    """
+    allowed: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    """Field -> the values it may have."""
+    by_row: ClassVar[bool] = True
+    """Whether a granularity may be 'row'."""
+
+    def __post_init__(self) -> None:
+        for field, values in self.allowed.items():
+            if (given := getattr(self, field)) not in values or isinstance(given, bool):
+                raise ValueError(f"{field}={given!r}: allowed are {', '.join(map(str, values))}.")
+        if self.group is None and not self.by_row:
+            raise ValueError(f"granularity={self.granularity!r}: allowed is 'group:SIZE', such as 'group:128'.")  # type: ignore[attr-defined]
+
+    @property
+    def group(self) -> int | None:
+        """How many inputs share a scale; None: all, or the library decides. Linears it does not divide are left out."""
+        from methods._affine import parse_granularity
+
+        return parse_granularity(getattr(self, "granularity", "row"))
+
+    def quantize(self, job: Job) -> None:
+        """In the library's process: write ``job.checkpoint``."""
+        raise NotImplementedError
+
+    def compress(
+        self, source: Source, calibration: Calibration | None, folder: Path, progress: Progress = silent
+    ) -> Compressed:
+        """Have the library make its checkpoint, hold it to the original, and keep it as the artifact.
+
+        Raises MissingLibrary, WorkerFailed, and ValueError for a checkpoint that does not fit; a failure leaves no
+        artifact.
+        """
+        return _compress(self, source, calibration, folder, progress)
+
+
+def _compress(
+    method: Reference, source: Source, calibration: Calibration | None, folder: Path, progress: Progress
+) -> Compressed:
     from methods._checkpoint import adopt
     from methods._shards import Shards, require_finite
     from methods.artifact import Writer
@@ -62,7 +88,7 @@ def compress(
     writer = Writer(folder, source, name, asdict(method), method.code, read, format="transformers")
     try:
         progress(f"running {library.distribution}", 0, 1)
-        result = _work(method, name, source, shards, read, folder / "job", python, group)
+        result = _work(method, name, source, shards, read, folder / "job", python)
         shutil.move(folder / "job" / "checkpoint", writer.checkpoint)
         _dressed(writer.checkpoint, source)
         found = adopt(writer.checkpoint, shards, library.distribution)
@@ -84,14 +110,13 @@ def compress(
 
 
 def _work(
-    method: Compressor,
+    method: Reference,
     name: str,
     source: Source,
     shards: Shards,
     calibration: Calibration | None,
     job: Path,
     python: Path,
-    group: int | None,
 ) -> Result:
     from safetensors.torch import save_file
 
@@ -105,7 +130,7 @@ def _work(
         "model": str(source.folder.absolute()),
         "dtype": shards.dtype,
         "device": source.device,
-        "ignore": [linear for linear, (_, columns) in linears(shards).items() if misfit(columns, group)],
+        "ignore": [linear for linear, (_, columns) in linears(shards).items() if misfit(columns, method.group)],
     }
     (job / "job.json").write_text(json.dumps(asked), encoding="utf-8")
     if calibration is not None:
@@ -161,23 +186,6 @@ def linears(shards: Shards) -> dict[str, tuple[int, int]]:
     names = (name for name in shards.names() if name.endswith(".weight") and name not in (EMBEDDING, HEAD))
     shapes = {name.removesuffix(".weight"): shards[name].shape for name in names}
     return {name: (shape[0], shape[1]) for name, shape in shapes.items() if len(shape) == 2}
-
-
-def require_choice(field: str, value: object, allowed: tuple[Any, ...]) -> None:
-    if value not in allowed or isinstance(value, bool):
-        raise ValueError(f"{field}={value!r}: allowed are {', '.join(map(str, allowed))}.")
-
-
-def group_size(granularity: str) -> int | None:
-    """``"group:128"`` -> 128, ``"row"`` -> None; ValueError for anything else."""
-    from methods._affine import parse_granularity
-
-    return parse_granularity(granularity)
-
-
-def require_cuda(job_device: str, what: str) -> None:
-    if not job_device.startswith("cuda"):
-        raise MissingLibrary(f"{what} needs a CUDA device, and this variant runs on {job_device}.")
 
 
 def load_model(job: Job, dtype: str | None = None) -> Any:

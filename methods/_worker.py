@@ -36,6 +36,7 @@ LINES, WIDTH = 4, 130
 OURS = {error.__name__: error for error in (MissingLibrary, UnsupportedModel)}
 """Exceptions of a worker that are raised here as they are: their messages are written for users."""
 OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|MemoryError", re.IGNORECASE)
+NO_CUDA = re.compile(r"not compiled with CUDA|no CUDA GPUs|CUDA is not available|found no NVIDIA driver", re.IGNORECASE)
 
 
 class WorkerFailed(ValueError):
@@ -123,6 +124,8 @@ def _reported(error: Mapping[str, str], job: Path, who: str) -> Exception:
     kind, message = str(error.get("type")), " ".join(str(error.get("message")).split())
     if kind in OURS:
         return OURS[kind](message)
+    if NO_CUDA.search(message):
+        return MissingLibrary(f"{who} needs a CUDA device for this, and there is none here ({message[:WIDTH]}).")
     if OUT_OF_MEMORY.search(f"{kind} {message}"):
         return WorkerFailed(f"{who} ran out of memory ({message[:WIDTH]}){_last_lines(job)}")
     return WorkerFailed(f"{who} failed with {kind}: {message[: 2 * WIDTH]}{_last_lines(job)}")

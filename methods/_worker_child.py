@@ -38,10 +38,13 @@ class Job:
         self.seconds = 0.0
 
     def tokens(self) -> Any:
-        """Calibration token ids, int64 ``(n, length)``."""
+        """Calibration token ids, int64 ``(n, length)``: whoever takes them hands all of them to the library."""
         from safetensors.torch import load_file
 
-        return load_file(self.folder / "tokens.safetensors")["tokens"]
+        tokens = load_file(self.folder / "tokens.safetensors")["tokens"]
+        said = f"all {tokens.numel():,} calibration tokens, {len(tokens)} sequences, none cut or dropped"
+        self.note("calibration", said)
+        return tokens
 
     def note(self, name: str, sentence: str) -> None:
         self.notes[name] = sentence

@@ -6,22 +6,23 @@ Source: AutoGPTQ/AutoGPTQ 0.7.1, the last release of a retired project.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from methods._reference import compress, group_size, require_choice
-from methods.base import Calibration, Compressed, Compressor, Progress, Source, UnsupportedModel, silent
+from methods._reference import Reference
+from methods.base import UnsupportedModel
 
 if TYPE_CHECKING:
     from methods._worker_child import Job
 
 
 @dataclass(frozen=True)
-class AutoGptq(Compressor):
+class AutoGptq(Reference):
     """Runs auto-gptq on the sweep's calibration tokens, patched where there is no GPU; reads its checkpoint back."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
+    allowed: ClassVar[Mapping[str, tuple[Any, ...]]] = {"bits": (2, 3, 4, 8)}
 
     bits: int = 4
     """Bits per weight: 2, 3, 4 or 8."""
@@ -31,15 +32,6 @@ class AutoGptq(Compressor):
     """Whether the grid is centred on zero."""
     act_order: bool = False
     """Whether channels with the largest inputs are rounded first."""
-
-    def __post_init__(self) -> None:
-        require_choice("bits", self.bits, (2, 3, 4, 8))
-        group_size(self.granularity)
-
-    def compress(
-        self, source: Source, calibration: Calibration | None, folder: Path, progress: Progress = silent
-    ) -> Compressed:
-        return compress(self, source, calibration, folder, progress, group_size(self.granularity))
 
     def quantize(self, job: Job) -> None:
         """In the worker."""
@@ -68,7 +60,7 @@ class AutoGptq(Compressor):
         tokens = job.tokens()
         asked = BaseQuantizeConfig(
             bits=self.bits,
-            group_size=group_size(self.granularity) or -1,
+            group_size=self.group or -1,
             sym=self.symmetric,
             desc_act=self.act_order,
             true_sequential=True,
@@ -78,7 +70,6 @@ class AutoGptq(Compressor):
         with job:
             wrapped.quantize(rows, batch_size=1, use_triton=False)
         wrapped.save_quantized(str(job.checkpoint), use_safetensors=True)
-        job.note("calibration", f"all {tokens.numel():,} calibration tokens, {len(tokens)} sequences, none cut")
 
 
 def _older_config(job: Job) -> dict[str, Any]:

@@ -5,22 +5,22 @@ Source: intel/auto-round 0.15; Cheng et al., arXiv 2309.05516. Its checkpoint is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from methods._reference import compress, group_size, load_model, require_choice
-from methods.base import Calibration, Compressed, Compressor, Progress, Source, silent
+from methods._reference import Reference, load_model
 
 if TYPE_CHECKING:
     from methods._worker_child import Job
 
 
 @dataclass(frozen=True)
-class AutoRound(Compressor):
+class AutoRound(Reference):
     """Learns how each weight is rounded on the sweep's calibration tokens; reads AutoRound's checkpoint back."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
+    allowed: ClassVar[Mapping[str, tuple[Any, ...]]] = {"bits": (2, 4, 8)}
 
     bits: int = 4
     """Bits per weight: 2, 4 or 8."""
@@ -32,15 +32,9 @@ class AutoRound(Compressor):
     """Steps of signed gradient for each block."""
 
     def __post_init__(self) -> None:
-        require_choice("bits", self.bits, (2, 4, 8))
-        group_size(self.granularity)
+        super().__post_init__()
         if self.steps < 0:
             raise ValueError(f"steps={self.steps!r}: allowed are 0 (plain rounding) and more.")
-
-    def compress(
-        self, source: Source, calibration: Calibration | None, folder: Path, progress: Progress = silent
-    ) -> Compressed:
-        return compress(self, source, calibration, folder, progress, group_size(self.granularity))
 
     def quantize(self, job: Job) -> None:
         """In the worker."""
@@ -50,7 +44,7 @@ class AutoRound(Compressor):
 
         tokens = job.tokens()
         rows: Any = [{"input_ids": row} for row in tokens]
-        options: dict[str, Any] = {"bits": self.bits, "group_size": group_size(self.granularity) or -1}
+        options: dict[str, Any] = {"bits": self.bits, "group_size": self.group or -1}
         options |= {"sym": self.symmetric, "iters": self.steps, "nsamples": len(tokens), "seqlen": tokens.shape[1]}
         left = {name: {"bits": 16} for name in job.ignore}
         library = Library(
@@ -67,4 +61,3 @@ class AutoRound(Compressor):
             library.quantize_and_save(str(job.checkpoint), format="auto_gptq")
         for path in job.checkpoint.glob("*/*"):  # it makes a folder in the folder, named after what it did
             path.rename(job.checkpoint / path.name)
-        job.note("calibration", f"all {tokens.numel():,} calibration tokens, {len(tokens)} sequences, none cut")

@@ -6,24 +6,22 @@ Source: ModelCloud/GPTQModel 7.5, the maintained successor of auto-gptq.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from methods._reference import compress, group_size, require_choice
-from methods.base import Calibration, Compressed, Compressor, Progress, Source, silent
+from methods._reference import Reference
 
 if TYPE_CHECKING:
     from methods._worker_child import Job
 
-FORMATS = ("gptq", "awq")
-
 
 @dataclass(frozen=True)
-class GptqModel(Compressor):
+class GptqModel(Reference):
     """Runs GPTQModel's GPTQ or AWQ on the sweep's calibration tokens; reads its checkpoint back."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
+    allowed: ClassVar[Mapping[str, tuple[Any, ...]]] = {"format": ("gptq", "awq"), "bits": (2, 3, 4, 8)}
 
     format: str = "gptq"
     """'gptq' or 'awq'."""
@@ -37,16 +35,11 @@ class GptqModel(Compressor):
     """Whether gptq rounds channels with the largest inputs first."""
 
     def __post_init__(self) -> None:
-        require_choice("format", self.format, FORMATS)
-        require_choice("bits", self.bits, (2, 3, 4, 8) if self.format == "gptq" else (4,))
-        group_size(self.granularity)
+        super().__post_init__()
+        if self.format == "awq" and self.bits != 4:
+            raise ValueError(f"bits={self.bits!r}: allowed is 4 with format='awq'.")
         if self.format == "awq" and (self.symmetric or self.act_order):
             raise ValueError("format='awq' has no symmetric grid and no act_order: leave both false.")
-
-    def compress(
-        self, source: Source, calibration: Calibration | None, folder: Path, progress: Progress = silent
-    ) -> Compressed:
-        return compress(self, source, calibration, folder, progress, group_size(self.granularity))
 
     def quantize(self, job: Job) -> None:
         """In the worker."""
@@ -66,10 +59,9 @@ class GptqModel(Compressor):
         with job:
             model.quantize(rows, batch_size=1, **backend)
         model.save(str(job.checkpoint))
-        job.note("calibration", f"all {tokens.numel():,} calibration tokens, {len(tokens)} sequences, none cut")
 
     def _options(self, job: Job, formats: Any, methods: Any) -> dict[str, Any]:
-        options: dict[str, Any] = {"bits": self.bits, "group_size": group_size(self.granularity) or -1}
+        options: dict[str, Any] = {"bits": self.bits, "group_size": self.group or -1}
         options |= {"sym": self.symmetric, "desc_act": self.act_order, "device": job.device}
         if self.format == "awq":
             options |= {"quant_method": methods.AWQ, "format": formats.GEMM}

@@ -5,42 +5,34 @@ Source: mobiusml/hqq 0.2.8; Badri and Shaji 2023. Reads no data: scales and zero
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from methods._reference import compress, group_size, load_model, require_choice, save_packed
-from methods.base import Calibration, Compressed, Compressor, Progress, Source, silent
+from methods._reference import Reference, load_model, save_packed
 
 if TYPE_CHECKING:
     from methods._worker_child import Job
 
 
 @dataclass(frozen=True)
-class Hqq(Compressor):
+class Hqq(Reference):
     """Quantizes each linear by HQQ; its packed weights, scales and zeros are kept as safetensors and read back."""
+
+    allowed: ClassVar[Mapping[str, tuple[Any, ...]]] = {"bits": (2, 3, 4, 8)}
+    by_row: ClassVar[bool] = False
 
     bits: int = 4
     """Bits per weight: 2, 3, 4 or 8."""
     granularity: str = "group:64"
     """What shares one scale: 'group:SIZE' neighbouring input channels."""
 
-    def __post_init__(self) -> None:
-        require_choice("bits", self.bits, (2, 3, 4, 8))
-        if group_size(self.granularity) is None:
-            raise ValueError(f"granularity={self.granularity!r}: allowed is 'group:SIZE', such as 'group:64'.")
-
-    def compress(
-        self, source: Source, calibration: Calibration | None, folder: Path, progress: Progress = silent
-    ) -> Compressed:
-        return compress(self, source, calibration, folder, progress, group_size(self.granularity))
-
     def quantize(self, job: Job) -> None:
         """In the worker."""
         import torch
         from hqq.core.quantize import Quantizer
 
-        model, group = load_model(job), group_size(self.granularity)
+        model, group = load_model(job), self.group
         packed: dict[str, dict[str, Any]] = {}
         options = {"nbits": self.bits, "group_size": group, "axis": 1, "compute_dtype": torch.float16}
         with job:

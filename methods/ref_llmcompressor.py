@@ -5,52 +5,50 @@ Source: vllm-project/llm-compressor 0.14; its checkpoints are in compressed-tens
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from methods._reference import compress, group_size, load_model, require_choice
-from methods.base import Calibration, Compressed, Compressor, Progress, Source, silent
+from methods._reference import Reference, load_model
 
 if TYPE_CHECKING:
     from methods._worker_child import Job
 
-FORMATS = ("gptq", "awq", "smoothquant_w8a8", "sparsegpt", "wanda")
 PATTERNS = {"unstructured": "0:0", "2:4": "2:4", "4:8": "4:8"}
 
 
 @dataclass(frozen=True)
-class LlmCompressor(Compressor):
+class LlmCompressor(Reference):
     """Runs one of llm-compressor's recipes on the sweep's calibration tokens; reads its checkpoint back."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
+    allowed: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "format": ("rtn", "gptq", "awq", "smoothquant_w8a8", "sparsegpt", "wanda"),
+        "bits": (4, 8),
+        "pattern": tuple(PATTERNS),
+    }
 
     format: str = "gptq"
-    """'gptq', 'awq', 'smoothquant_w8a8', 'sparsegpt' or 'wanda'."""
+    """'rtn' (plain rounding), 'gptq', 'awq', 'smoothquant_w8a8', 'sparsegpt' or 'wanda'."""
     bits: int = 4
-    """Bits per weight of gptq and awq: 4 or 8."""
+    """Bits per weight of rtn, gptq and awq: 4 or 8."""
     granularity: str = "group:128"
-    """What shares one scale of gptq and awq: 'group:SIZE' input channels, or 'row'."""
+    """What shares one scale of rtn, gptq and awq: 'group:SIZE' input channels, or 'row'."""
     symmetric: bool = False
-    """Whether the grid of gptq and awq is centred on zero."""
+    """Whether the grid of rtn, gptq and awq is centred on zero."""
     sparsity: float = 0.5
     """Share of each row's weights that sparsegpt and wanda drop."""
     pattern: str = "unstructured"
     """'unstructured', or '2:4': so many of each run of neighbouring inputs."""
 
     def __post_init__(self) -> None:
-        require_choice("format", self.format, FORMATS)
-        require_choice("bits", self.bits, (4, 8))
-        require_choice("pattern", self.pattern, tuple(PATTERNS))
-        group_size(self.granularity)
+        super().__post_init__()
         if not 0 < self.sparsity < 1:
             raise ValueError(f"sparsity={self.sparsity!r}: allowed are numbers above 0 and below 1.")
 
-    def compress(
-        self, source: Source, calibration: Calibration | None, folder: Path, progress: Progress = silent
-    ) -> Compressed:
-        group = group_size(self.granularity) if self.format in ("gptq", "awq") else None
-        return compress(self, source, calibration, folder, progress, group)
+    @property
+    def group(self) -> int | None:
+        return super().group if self.format in ("rtn", "gptq", "awq") else None
 
     def quantize(self, job: Job) -> None:
         """In the worker."""
@@ -73,7 +71,6 @@ class LlmCompressor(Compressor):
                 shuffle_calibration_samples=False,
             )
         model.save_pretrained(job.checkpoint, save_compressed=True)
-        job.note("calibration", f"all {tokens.numel():,} calibration tokens, {len(tokens)} sequences, none cut")
         if self.format == "smoothquant_w8a8":
             job.note("activations", "its 8-bit activations are not in these numbers: only weights are read back")
 
@@ -85,6 +82,8 @@ class LlmCompressor(Compressor):
         from llmcompressor.modifiers.transform.smoothquant import SmoothQuantModifier
 
         left = ["lm_head", *ignore]
+        if self.format == "rtn":
+            return [QuantizationModifier(config_groups=self._groups(), ignore=left)]
         if self.format == "gptq":
             return [GPTQModifier(config_groups=self._groups(), ignore=left)]
         if self.format == "awq":
@@ -95,7 +94,7 @@ class LlmCompressor(Compressor):
         return [pruning(sparsity=self.sparsity, mask_structure=PATTERNS[self.pattern], ignore=["re:.*lm_head"])]
 
     def _groups(self) -> dict[str, Any]:
-        group = group_size(self.granularity)
+        group = self.group
         weights = {"num_bits": self.bits, "type": "int", "symmetric": self.symmetric, "dynamic": False}
         weights |= {"strategy": "group", "group_size": group} if group else {"strategy": "channel"}
         return {"group_0": {"targets": ["Linear"], "weights": weights}}

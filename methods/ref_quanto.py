@@ -5,33 +5,24 @@ Source: huggingface/optimum-quanto 0.2.7. Reads no data.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from methods._reference import compress, load_model, require_choice, save_packed
-from methods.base import Calibration, Compressed, Compressor, Progress, Source, silent
+from methods._reference import Reference, load_model, save_packed
 
 if TYPE_CHECKING:
     from methods._worker_child import Job
 
-FORMATS = ("int8", "int4", "int2", "float8")
-
 
 @dataclass(frozen=True)
-class Quanto(Compressor):
+class Quanto(Reference):
     """Quantizes each linear by quanto; its packed weights, scales and shifts are kept as safetensors and read back."""
+
+    allowed: ClassVar[Mapping[str, tuple[Any, ...]]] = {"format": ("int8", "int4", "int2", "float8")}
 
     format: str = "int4"
     """'int8', 'int4', 'int2' or 'float8'."""
-
-    def __post_init__(self) -> None:
-        require_choice("format", self.format, FORMATS)
-
-    def compress(
-        self, source: Source, calibration: Calibration | None, folder: Path, progress: Progress = silent
-    ) -> Compressed:
-        return compress(self, source, calibration, folder, progress)
 
     def quantize(self, job: Job) -> None:
         """In the worker."""

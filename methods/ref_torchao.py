@@ -5,20 +5,21 @@ Source: pytorch/ao 0.18. Reads no data.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from methods._reference import compress, group_size, load_model, require_choice, save_packed
-from methods.base import Calibration, Compressed, Compressor, Progress, Source, silent
+from methods._reference import Reference, load_model, save_packed
 
 if TYPE_CHECKING:
     from methods._worker_child import Job
 
 
 @dataclass(frozen=True)
-class TorchAo(Compressor):
+class TorchAo(Reference):
     """Quantizes each linear by torchao's integer weight-only configuration; its tensors are kept and read back."""
+
+    allowed: ClassVar[Mapping[str, tuple[Any, ...]]] = {"bits": (2, 3, 4, 8)}
 
     bits: int = 4
     """Bits per weight: 2, 3, 4 or 8. Below 8 torchao's CPU format still stores a byte for each weight."""
@@ -27,22 +28,13 @@ class TorchAo(Compressor):
     symmetric: bool = False
     """Whether the grid is centred on zero."""
 
-    def __post_init__(self) -> None:
-        require_choice("bits", self.bits, (2, 3, 4, 8))
-        group_size(self.granularity)
-
-    def compress(
-        self, source: Source, calibration: Calibration | None, folder: Path, progress: Progress = silent
-    ) -> Compressed:
-        return compress(self, source, calibration, folder, progress, group_size(self.granularity))
-
     def quantize(self, job: Job) -> None:
         """In the worker."""
         import torch
         from torchao.quantization import IntxWeightOnlyConfig, PerAxis, PerGroup, quantize_
         from torchao.quantization.quant_primitives import MappingType
 
-        model, group = load_model(job), group_size(self.granularity)
+        model, group = load_model(job), self.group
         chosen = {
             name: module
             for name, module in model.named_modules()

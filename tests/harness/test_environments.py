@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -66,9 +73,9 @@ def test_one_that_cannot_be_built_leaves_nothing_and_tells_the_last_lines(
 def test_one_that_is_current_is_not_built_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[list[str]] = []
 
-    def run(command: list[str], environment: str, making: Path) -> None:
+    def run(command: list[str], environment: str, lock: IO[str]) -> None:
         ran.append(command)
-        (making / "bin").mkdir(parents=True, exist_ok=True)
+        (cache / "environments" / ".making-autoawq" / "bin").mkdir(parents=True, exist_ok=True)
 
     monkeypatch.setattr(environments, "_run", run)
     put(cache, "autogptq", "auto-gptq", "0.7.1")
@@ -79,3 +86,28 @@ def test_one_that_is_current_is_not_built_again(cache: Path, monkeypatch: pytest
     assert seconds > 0
     assert ran[-1][-4:] == ["torch==2.13.0", "transformers==5.17.0", "accelerate==1.15.0", "autoawq==0.2.9"]
     assert not (folder / "lib").exists()  # the old one is gone
+
+
+INSTALLER = """
+import fcntl, sys
+from harness.environments import _run
+lock = open(sys.argv[1], "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+pip = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(300)"
+_run([sys.executable, "-c", pip, sys.argv[2]], "reference", lock)
+"""
+
+
+def test_a_pip_that_outlives_its_installer_keeps_others_out(cache: Path) -> None:
+    path, started = cache / "reference.lock", cache / "started"
+    root = Path(environments.__file__).parents[1]
+    installer = subprocess.Popen([sys.executable, "-c", INSTALLER, str(path), str(started)], cwd=root)
+    while not (started.exists() and started.read_text()) and installer.poll() is None:
+        time.sleep(0.05)
+    installer.kill()
+    installer.wait()
+    with path.open("w") as lock:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.kill(int(started.read_text()), signal.SIGKILL)
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as soon as it has ended

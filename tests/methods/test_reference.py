@@ -6,6 +6,9 @@ The library is a stand-in for HQQ in an environment of its own; the real ones ar
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
 import sys
 import textwrap
 from pathlib import Path
@@ -104,6 +107,30 @@ def test_a_checkpoint_that_is_not_what_the_library_reads_is_not_believed(
     assert not (tmp_path / "a").exists()  # nothing is left that could be taken for an artifact
 
 
+@pytest.mark.parametrize("stage", ["methods._worker.run", "methods._checkpoint.adopt"])
+def test_what_a_killed_run_leaves_is_no_artifact_and_in_nobody_s_way(
+    cache: Path, tiny_source: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    """Killed while the library works, and while its checkpoint is taken over. (Its processes: `test_worker.py`.)"""
+    environment(cache)
+    source, folder = tiny_source("llama", tmp_path / "m"), tmp_path / "a"
+
+    def compress() -> None:
+        Hqq(granularity="group:32").compress(source, None, folder)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        child = multiprocessing.get_context("fork").Process(target=compress)
+        child.start()
+        child.join()
+    assert child.exitcode == -signal.SIGKILL
+    assert (folder / "job").exists()
+    assert not (folder / "manifest.json").exists()
+    compress()
+    assert not (folder / "job").exists()
+    assert artifact.weigh(folder).bits_per_weight == 5.0
+
+
 @pytest.mark.parametrize("method", LIBRARIES)
 def test_without_the_library_the_command_is_named(cache: Path, tiny_source: Any, tmp_path: Path, method: str) -> None:
     library = LIBRARIES[method]
@@ -171,10 +198,14 @@ def test_a_method_that_calibrates_says_that_it_needs_text(
 @pytest.mark.parametrize(
     ("method", "params", "said"),
     [
-        ("ref_llmcompressor", {"format": "awk"}, "format='awk': allowed are gptq, awq, smoothquant_w8a8, sparsegpt,"),
+        (
+            "ref_llmcompressor",
+            {"format": "awk"},
+            "format='awk': allowed are rtn, gptq, awq, smoothquant_w8a8,",
+        ),
         ("ref_llmcompressor", {"bits": 3}, "bits=3: allowed are 4, 8"),
         ("ref_llmcompressor", {"sparsity": 1.5}, "sparsity=1.5: allowed are numbers above 0 and below 1"),
-        ("ref_gptqmodel", {"format": "awq", "bits": 3}, "bits=3: allowed are 4"),
+        ("ref_gptqmodel", {"format": "awq", "bits": 3}, "bits=3: allowed is 4 with format='awq'"),
         ("ref_gptqmodel", {"format": "awq", "symmetric": True}, "format='awq' has no symmetric grid"),
         ("ref_hqq", {"granularity": "row"}, "granularity='row': allowed is 'group:SIZE'"),
         ("ref_quanto", {"format": "int3"}, "format='int3': allowed are int8, int4, int2, float8"),
