@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.digests import folder_digest
 from harness.problems import UserError
-from methods.base import Progress
+from methods.base import Progress, silent
 
 CONVERTER = 1
 """Raised when the same GGUF file would give other tensors, config or tokenizer."""
@@ -84,13 +84,17 @@ def join(pieces: Iterable[Path], sha256: str, target: Path, progress: Progress) 
         )
 
 
-def dequantized(sha256: str, fetch: Callable[[Path], Path], cache: Path, progress: Progress) -> Path:
+def dequantized(
+    sha256: str, fetch: Callable[[Path], Path], cache: Path, progress: Progress = silent, packed: bool = False
+) -> Path:
     """The transformers folder made of the GGUF file with this SHA-256, made now unless the cache holds it intact.
 
     ``fetch(folder)`` returns the GGUF file, which it may write into ``folder``. The folder appears whole or not at
-    all; one that was cut short or altered is made again. ``origin.json`` in it tells what it was made of.
+    all; one that was cut short or altered is made again. ``origin.json`` in it tells what it was made of. Where
+    ``packed``, tensors keep the bytes they have in the file.
     """
-    folder = cache / "models" / hashlib.blake2b(f"{sha256} {CONVERTER}".encode(), digest_size=16).hexdigest()
+    made_of = f"{sha256} {CONVERTER}" + (" packed" if packed else "")
+    folder = cache / "models" / hashlib.blake2b(made_of.encode(), digest_size=16).hexdigest()
     if intact(folder, cache):
         return folder
     from harness.gguf import convert
@@ -101,7 +105,7 @@ def dequantized(sha256: str, fetch: Callable[[Path], Path], cache: Path, progres
             path = fetch(Path(making))
             made = Path(making) / "made"
             made.mkdir()
-            add_bos = convert(path, made, progress)
+            add_bos = convert(path, made, progress, packed)
             origin = {"sha256": sha256, "converter": CONVERTER, "add_bos": add_bos, "file": path.name}
             origin["digest"] = folder_digest(made, cache)
             (made / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")

@@ -47,6 +47,8 @@ FAMILIES = {
     "gemma3": Family("gemma3_text", "Gemma3ForCausalLM", gemma=True),
 }
 
+FLOATS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+"""Types of the file that are no quantization -> torch's."""
 TOP_NAMES = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 BLOCK_NAMES = {
     "attn_q": "self_attn.q_proj",
@@ -146,19 +148,14 @@ def to_name(name: str, family: Family) -> str:
     raise UnreadableGGUF(f"the GGUF file holds a tensor {name!r} that a {family.model_type} model does not have.")
 
 
-def dequantize(path: Path, header: Header, tensor: Tensor) -> torch.Tensor:
-    """One tensor in bfloat16, as transformers wants it: ``shape`` as in the header."""
+def dequantize(path: Path, header: Header, tensor: Tensor, dtype: str = "bfloat16") -> torch.Tensor:
+    """One tensor as transformers wants it: ``shape`` as in the header."""
     import gguf
     import torch
 
-    kind = gguf.GGMLQuantizationType(tensor.kind)
-    block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
-    rows, columns = int(np.prod(tensor.shape[:-1], dtype=np.int64)), tensor.shape[-1]
-    row_bytes = columns // block * block_bytes
-    if tensor.offset + rows * row_bytes > path.stat().st_size:
-        raise UnreadableGGUF(f"{path} is cut short: tensor {tensor.name!r} lies past its end; fetch it again.")
-    stored = np.memmap(path, mode="r", dtype=np.uint8, offset=tensor.offset, shape=(rows, row_bytes))
-    result = torch.empty(rows, columns, dtype=torch.bfloat16)
+    stored, kind = _rows(path, tensor)
+    rows, columns = len(stored), tensor.shape[-1]
+    result = torch.empty(rows, columns, dtype=getattr(torch, dtype))
     # 1 + weight is undone before rounding: the sum was exact in float32, not in bfloat16
     offset = 1.0 if family_of(header).gemma and tensor.name.endswith("norm.weight") else 0.0
     step = max(1, PIECE_ELEMENTS // columns)
@@ -166,11 +163,42 @@ def dequantize(path: Path, header: Header, tensor: Tensor) -> torch.Tensor:
         # np.array copies: for float32 the piece would be the read-only file itself
         piece = np.array(gguf.dequantize(stored[first : first + step], kind), dtype=np.float32)
         result[first : first + step] = torch.from_numpy(piece).sub_(offset)
-    if family_of(header).permuted and ".attn_q." in tensor.name:
-        result = _undo_permutation(result, header.get("attention.head_count"))
-    if family_of(header).permuted and ".attn_k." in tensor.name:
-        result = _undo_permutation(result, header.get("attention.head_count_kv", header.get("attention.head_count")))
-    return result.reshape(tensor.shape)
+    return _in_order(result, header, tensor.name).reshape(tensor.shape)
+
+
+def as_stored(path: Path, header: Header, tensor: Tensor) -> tuple[str, torch.Tensor]:
+    """One tensor with the bytes it has in the file. A quantized one is uint8 ``(rows, bytes of a row)``, named after
+    its type: ``model.layers.3.mlp.up_proj.Q4_K``."""
+    import torch
+
+    name, (stored, kind) = to_name(tensor.name, family_of(header)), _rows(path, tensor)
+    if kind.name in FLOATS:
+        return name, dequantize(path, header, tensor, FLOATS[kind.name])
+    blocks = _in_order(torch.from_numpy(np.array(stored)), header, tensor.name)
+    return f"{name.removesuffix('.weight')}.{kind.name}", blocks.contiguous()
+
+
+def _rows(path: Path, tensor: Tensor) -> tuple[np.ndarray, Any]:
+    """A tensor's bytes, a row of it in each row, and its type."""
+    import gguf
+
+    kind = gguf.GGMLQuantizationType(tensor.kind)
+    block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
+    rows, columns = int(np.prod(tensor.shape[:-1], dtype=np.int64)), tensor.shape[-1]
+    row_bytes = columns // block * block_bytes
+    if tensor.offset + rows * row_bytes > path.stat().st_size:
+        raise UnreadableGGUF(f"{path} is cut short: tensor {tensor.name!r} lies past its end; fetch it again.")
+    return np.memmap(path, mode="r", dtype=np.uint8, offset=tensor.offset, shape=(rows, row_bytes)), kind
+
+
+def _in_order(rows: torch.Tensor, header: Header, name: str) -> torch.Tensor:
+    """The rows of a tensor in transformers' order, whether they are weights or the bytes of their blocks."""
+    if not family_of(header).permuted:
+        return rows
+    heads = header.get("attention.head_count")
+    if ".attn_q." in name:
+        return _undo_permutation(rows, heads)
+    return _undo_permutation(rows, header.get("attention.head_count_kv", heads)) if ".attn_k." in name else rows
 
 
 def _undo_permutation(weight: torch.Tensor, heads: int) -> torch.Tensor:
@@ -193,14 +221,19 @@ def shards(header: Header) -> Iterator[list[Tensor]]:
     yield group
 
 
-def convert(path: Path, folder: Path, progress: Progress = silent) -> bool:
-    """Write ``path`` to ``folder`` as config, tokenizer and bfloat16 safetensors; returns whether it asks for BOS."""
+def convert(path: Path, folder: Path, progress: Progress = silent, packed: bool = False) -> bool:
+    """Write ``path`` to ``folder`` as config, tokenizer and safetensors; returns whether it asks for BOS.
+
+    Tensors are dequantized to bfloat16, or where ``packed`` keep the bytes they have in the file.
+    """
     from safetensors.torch import save_file
 
     from harness.gguf_tokenizer import save_tokenizer
 
     header = read_header(path)
     config = to_config(header)
+    if packed:
+        config["quantization_config"] = {"quant_method": "gguf", "file": path.name}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     add_bos = save_tokenizer(header.metadata, folder)
     groups = list(shards(header))
@@ -211,11 +244,14 @@ def convert(path: Path, folder: Path, progress: Progress = silent) -> bool:
         file = "model.safetensors" if one else f"model-{number:05d}-of-{len(groups):05d}.safetensors"
         tensors = {}
         for tensor in group:
-            name = to_name(tensor.name, family_of(header))
-            tensors[name] = dequantize(path, header, tensor)
+            if packed:
+                name, value = as_stored(path, header, tensor)
+            else:
+                name, value = to_name(tensor.name, family_of(header)), dequantize(path, header, tensor)
+            tensors[name] = value
             index[name] = file
             done += 1
-            progress("dequantizing", done, len(header.tensors))
+            progress("reading the GGUF file", done, len(header.tensors))
         save_file(tensors, folder / file, metadata={"format": "pt"})
     if len(groups) > 1:
         (folder / "model.safetensors.index.json").write_text(

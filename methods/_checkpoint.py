@@ -29,6 +29,7 @@ METHODS: Mapping[str, str] = {
     "hqq": "hqq",
     "quanto": "quanto",
     "torchao": "torchao",
+    "gguf": "gguf",
 }
 """``quant_method`` of a config -> the pack its layers are in. bitsandbytes is read by that library itself."""
 

@@ -57,13 +57,15 @@ def cost(folder: Path, context: int, batch: int = 1, cache: torch.dtype = torch.
     config = AutoConfig.from_pretrained(place).get_text_config()
     known = family(config.to_dict())
     dense = _dense(manifest, known, config.num_hidden_layers)
+    embedding = EMBEDDING.removesuffix(".weight")  # compressed, in a GGUF file: computed with where it is the head too
+    layers = {name: spec for name, spec in manifest.layers.items() if name != embedding or _head(manifest) == embedding}
     attended = sum(min(context, window or context) for window in windows(config))
     key_values = 2 * config.num_key_value_heads * head_size(config) * cache.itemsize
     stored = dict.fromkeys(PARTS, 0.0)
-    for name in (*dense, *manifest.layers):
+    for name in (*dense, *layers):
         stored[_part(name, known)] += _stored_bytes(name, manifest) / batch
     stored["attention"] = float(attended * key_values)
-    return Cost(flops(config, dense, manifest.layers, context), stored)
+    return Cost(flops(config, dense, layers, context), stored)
 
 
 def flops(
@@ -105,10 +107,16 @@ def _dense(manifest: Manifest, known: Family, blocks: int) -> dict[str, Shape]:
         for name in names
         if name not in manifest.layers
     }
-    head = HEAD if HEAD in manifest.tensors else EMBEDDING
-    if HEAD.removesuffix(".weight") not in manifest.layers:
-        found[head.removesuffix(".weight")] = tuple(manifest.tensors[head]["shape"])  # type: ignore[assignment]
+    if (head := _head(manifest)) not in manifest.layers:
+        found[head] = tuple(manifest.tensors[f"{head}.weight"]["shape"])  # type: ignore[assignment]
     return found
+
+
+def _head(manifest: Manifest) -> str:
+    """The layer that makes logits: the embedding where the two are tied."""
+    own = HEAD.removesuffix(".weight")
+    has_own = any(name.startswith(f"{own}.") for name in manifest.tensors)
+    return own if has_own else EMBEDDING.removesuffix(".weight")
 
 
 def _part(name: str, known: Family) -> str:

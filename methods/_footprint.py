@@ -14,7 +14,7 @@ import torch
 from methods._kinds import KINDS
 from methods._manifest import Manifest, read_manifest
 from methods._packs import PACKS
-from methods._shards import HEAD
+from methods._shards import EMBEDDING, HEAD
 
 BITSANDBYTES_PARTS = {
     "weight": "codes",
@@ -24,6 +24,8 @@ BITSANDBYTES_PARTS = {
     "bias": "rest",
 }
 """Suffix in a bitsandbytes checkpoint -> part; its tables and states are ``side``."""
+OUTSIDE = {EMBEDDING.removesuffix(".weight"): "embeddings", HEAD.removesuffix(".weight"): "head"}
+"""What a GGUF file compresses too, and is weighed as what it is: bits per weight are those of the blocks' linears."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def footprint(manifest: Manifest, file_bytes: int) -> Footprint:
         sizes[part_of(name, manifest)] += math.prod(entry["shape"]) * getattr(torch, entry["dtype"]).itemsize
     weights = {name: spec["in_features"] * spec["out_features"] for name, spec in manifest.layers.items()}
     outside = sum(math.prod(entry["shape"]) for name, entry in manifest.tensors.items() if not _added(name, manifest))
+    linears = weights.keys() - OUTSIDE.keys()
     return Footprint(
         codes=sizes["codes"],
         scales=sizes["scales"],
@@ -87,7 +90,7 @@ def footprint(manifest: Manifest, file_bytes: int) -> Footprint:
         rest=sizes["rest"],
         file_bytes=file_bytes,
         base_bytes=manifest.base_bytes,
-        quantized_weights=sum(weights.values()),
+        quantized_weights=sum(weights[name] for name in linears),
         parameters=outside + sum(weights.values()),
         parameters_kept=outside + sum(_stored(spec, weights[name]) for name, spec in manifest.layers.items()),
     )
@@ -97,6 +100,8 @@ def part_of(name: str, manifest: Manifest) -> str:
     """The part a stored tensor is weighed in."""
     stem = name
     while stem := stem.rpartition(".")[0]:
+        if stem in OUTSIDE and stem in manifest.layers:
+            return OUTSIDE[stem]
         if stem in manifest.layers:
             return _parts(manifest.layers[stem]).get(name[len(stem) + 1 :], "side")
     if name == HEAD:
@@ -106,7 +111,9 @@ def part_of(name: str, manifest: Manifest) -> str:
 
 def _added(name: str, manifest: Manifest) -> bool:
     """Whether a tensor stands for a compressed weight, as all of such a layer's do but its bias."""
-    return part_of(name, manifest) in ("codes", "scales", "side")
+    return part_of(name, manifest) in ("codes", "scales", "side") or name.rpartition(".")[0] in (
+        OUTSIDE.keys() & manifest.layers.keys()
+    )
 
 
 def _stored(spec: Mapping[str, Any], weights: int) -> int:

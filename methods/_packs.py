@@ -2,7 +2,8 @@
 
 A *pack* is named in a layer's spec as its ``kind``. ``describe`` looks at a layer's tensors (suffix -> tensor) and
 gives the spec, or None where it is no such layer; ``dequantize`` gives float32 ``(out, in)``. Bits stand in a word
-from its lowest upwards unless said otherwise. Every formula was compared with the library's own dequantization.
+from its lowest upwards unless said otherwise. Every formula was compared with the library's own dequantization;
+llama.cpp's types are left to its package ``gguf``.
 
     gptq                 qweight int32 (in * b / 32, out), codes along a column as one stream of bits; qzeros the
                          same along rows, holding zero - 1 (``gptq_v2``: zero); g_idx: the group of each input
@@ -11,6 +12,7 @@ from its lowest upwards unless said otherwise. Every formula was compared with t
     torchao              weight_qdata int8 (out, in): a byte for a code of any width
     hqq                  W_q: codes (groups, group) cut into as many parts of rows as a word holds, the first topmost
     quanto               weight._data._data: codes (groups, group) cut likewise, the first lowest; code * scale - shift
+    gguf                 Q4_K, Q6_K ...: bytes (out, blocks of a row times their size), blocks of llama.cpp's type
     dense                nothing packed: a weight that was pruned, or rounded in place
 """
 
@@ -27,6 +29,13 @@ Spec = dict[str, Any]
 Tensors = Mapping[str, Tensor]
 HQQ_PARTS = {"8bit_u8": 1, "4bit_u8": 2, "2bit_u8": 4, "3bit_32": 10}
 """HQQ's packing -> codes in a word; the first is the topmost."""
+GGUF_TYPES = (
+    *("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "TQ1_0", "TQ2_0", "MXFP4"),
+    *("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ4_NL", "IQ4_XS"),
+)
+"""llama.cpp's quantized types that the package ``gguf`` dequantizes; a tensor of one is named after it."""
+GGUF_PIECE = 8 * 1024**2
+"""So many weights are dequantized at once: numpy holds several float32 copies of them."""
 AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 
 
@@ -198,6 +207,28 @@ def _dequantize_quanto(spec: Spec, tensors: Tensors) -> Tensor:
     return (codes * scale - (0 if shift is None else shift.float())).view(_shape(spec))
 
 
+def _describe_gguf(config: Mapping[str, Any], tensors: Tensors) -> Spec | None:
+    import gguf
+
+    kind = next((suffix for suffix in tensors if suffix in GGUF_TYPES), None)
+    if kind is None:
+        return None
+    weights, width = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]]
+    rows, row_bytes = tensors[kind].shape
+    return {"kind": "gguf", "in_features": row_bytes // width * weights, "out_features": rows, "type": kind}
+
+
+def _dequantize_gguf(spec: Spec, tensors: Tensors) -> Tensor:
+    import gguf
+
+    stored, kind = tensors[spec["type"]].cpu(), gguf.GGMLQuantizationType[spec["type"]]
+    weight = torch.empty(_shape(spec))
+    step = max(1, GGUF_PIECE // spec["in_features"])
+    for first in range(0, len(stored), step):
+        weight[first : first + step] = torch.from_numpy(gguf.dequantize(stored[first : first + step].numpy(), kind))
+    return weight.to(tensors[spec["type"]].device)
+
+
 def _dense(spec: Spec, tensors: Tensors) -> Tensor:
     return tensors["weight"].float()
 
@@ -241,5 +272,6 @@ PACKS: Mapping[str, Pack] = {
             "bias": "rest",
         },
     ),
+    "gguf": Pack(_describe_gguf, _dequantize_gguf, {**dict.fromkeys(GGUF_TYPES, "codes"), "bias": "rest"}),
     "dense": Pack(lambda config, tensors: None, _dense, {"weight": "codes", "bias": "rest"}),
 }

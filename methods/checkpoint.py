@@ -1,7 +1,7 @@
 """A quantized checkpoint that is there already: its own tensors, weighed and read back, beside the original it is of.
 
 GPTQ, AWQ (gemm), compressed-tensors, AutoRound, HQQ, quanto and torchao layers are dequantized by arithmetic of our own
-(``_packs``), bitsandbytes layers by that library.
+(``_packs``), bitsandbytes layers by that library, those of a GGUF file by the package ``gguf``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Checkpoint(Compressor):
     """Takes a transformers folder that another program compressed as a variant of the model it was made from."""
 
     path: str = ""
-    """The folder."""
+    """The folder, or in a sweep a GGUF file."""
     digest: str = ""
     """Digest of the folder's files; a sweep fills it in, so that a changed folder is another variant."""
 
@@ -49,5 +49,5 @@ class Checkpoint(Compressor):
             writer.layer(layer, spec)
         for layer, why in found.untouched.items():
             writer.untouched(layer, why)
-        writer.note("checkpoint", f"not made here, but taken from {given}")
+        writer.note("checkpoint", f"not made here, but taken from {quantization.get('file', given)}")
         return writer.finish()

@@ -36,7 +36,8 @@ def test_a_folder_is_pinned_by_path_and_digest(tiny_folder: Any, tmp_path: Path,
 
 @pytest.mark.parametrize("path", ["", "nowhere"])
 def test_a_folder_that_is_none_is_refused_with_the_way_to_write_it(tmp_path: Path, path: str) -> None:
-    with pytest.raises(UserError, match=rf"path='{path}' is no folder with a config.json; .*'checkpoint:path=models/"):
+    said = rf"path='{path}' is no folder with a config.json and no GGUF file; .*'checkpoint:path=models/"
+    with pytest.raises(UserError, match=said):
         pinned(sweep(path=path), tmp_path)
 
 

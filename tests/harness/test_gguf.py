@@ -12,8 +12,12 @@ from safetensors.torch import load_file
 
 from harness import bundled
 from harness import gguf as ours
+from harness.checkpoints import pinned
+from harness.config import construct, parse_config
 from harness.models import check_bos, resolve
 from harness.problems import UserError
+from methods import artifact
+from methods._flops import cost
 
 NAMES = {theirs: mine for mine, theirs in ours.BLOCK_NAMES.items()}
 TOKENS = ["<pad>", "<eos>", "<bos>", "<unk>", "▁", "a", "b", "c", "ab", "▁ab", "  ", "<0x41>"]
@@ -124,6 +128,35 @@ def test_stored_types_are_dequantized(file, tmp_path, kind):
     expected = gguf.dequantize(gguf.quantize(original, kind), kind).astype(np.float32)
     made = load_file(found.folder / "model.safetensors")["model.embed_tokens.weight"]
     assert torch.equal(made, torch.from_numpy(expected).bfloat16())
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma3"])
+def test_a_quantized_file_is_a_variant_at_its_own_bytes(file, tmp_path, architecture):
+    """As a checkpoint it gives the weights that it gives as an original, and weighs what its tensors weigh."""
+    path, folder = file(architecture, kind=gguf.GGMLQuantizationType.Q8_0)
+    method = {"name": "checkpoint", "path": str(path)}
+    config = parse_config({"method": [method], "task": [{"name": "footprint"}]}, "here")
+    (pinned_,) = pinned(config, tmp_path / "cache").methods
+    made = construct(pinned_).compress(resolve(str(folder), tmp_path / "cache").source, None, tmp_path / "a")
+    assert made.notes["checkpoint"] == f"not made here, but taken from {path.name}"
+    read = artifact.load(tmp_path / "a", "bfloat16").state_dict()
+    for name, tensor in load_file(resolve(str(path), tmp_path / "cache").source.folder / "model.safetensors").items():
+        assert torch.equal(read[name], tensor), name
+    found = artifact.weigh(tmp_path / "a")
+    stored = {tensor.name: int(tensor.n_bytes) for tensor in gguf.GGUFReader(path).tensors}
+    assert found.total == sum(stored.values())
+    assert found.embeddings == stored["token_embd.weight"]
+    assert found.bits_per_weight == 8.5  # 32 weights and a float16 scale
+    parameters = sum(p.numel() for p in resolve(str(folder), tmp_path / "cache").source.model().parameters())
+    assert found.parameters == found.parameters_kept == parameters
+    assert sum(cost(tmp_path / "a", 8).flops.values()) == sum(cost_of_original(folder, tmp_path).values())
+
+
+def cost_of_original(folder, tmp_path):
+    from methods.none import Uncompressed
+
+    Uncompressed().compress(resolve(str(folder), tmp_path / "cache").source, None, tmp_path / "none")
+    return cost(tmp_path / "none", 8).flops
 
 
 @pytest.mark.parametrize("asked", [True, False])

@@ -100,6 +100,15 @@ def quanto(weight: Tensor, bits: int) -> tuple[dict[str, Tensor], Tensor]:
     return {**tensors, "weight._shift": zeros.view(-1, 1).float() * scale.float()}, expected(codes, scales, zeros)
 
 
+def q4_0(weight: Tensor, bits: int) -> tuple[dict[str, Tensor], Tensor]:
+    """llama.cpp's oldest type: of each 32 weights a float16 scale, then 16 bytes, the first half in the low nibbles."""
+    codes, scales, _ = affine(weight, bits)
+    blocks = codes.view(-1, GROUP)
+    nibbles = (blocks[:, :16] | blocks[:, 16:] << 4).to(torch.uint8)
+    stored = torch.cat([scales.view(-1, 1).view(torch.uint8), nibbles], 1)
+    return {"Q4_0": stored.view(len(weight), -1)}, expected(codes, scales, torch.full_like(scales, 8))
+
+
 FORMATS: dict[str, tuple[Any, int, dict[str, Any]]] = {
     "gptq 2": (gptq, 2, {"quant_method": "gptq", "bits": 2, "group_size": GROUP}),
     "gptq 3": (gptq, 3, {"quant_method": "gptq", "bits": 3, "group_size": GROUP}),
@@ -117,6 +126,7 @@ FORMATS: dict[str, tuple[Any, int, dict[str, Any]]] = {
     "compressed-tensors int8": (bytes_, 8, {"quant_method": "compressed-tensors"}),
     "torchao": (torchao, 4, {"quant_method": "torchao", "bits": 4}),
     "quanto": (quanto, 4, {"quant_method": "quanto", "weights": "int4"}),
+    "gguf": (q4_0, 4, {"quant_method": "gguf"}),
     "hqq 4": (hqq, 4, {"quant_method": "hqq", "bits": 4, "group_size": GROUP, "axis": 1, "packing": "4bit_u8"}),
     "hqq 3": (hqq, 3, {"quant_method": "hqq", "bits": 3, "group_size": GROUP, "axis": 1, "packing": "3bit_32"}),
 }
@@ -170,7 +180,7 @@ def test_a_checkpoint_is_read_back_exactly_and_weighed_as_it_is(source: Source, 
     of_layers = {name: tensor for name, tensor in stored.items() if name.startswith(tuple(stand_for))}
     biases = sum(tensor.nbytes for name, tensor in of_layers.items() if name.endswith(".bias"))
     packed_bytes = sum(tensor.nbytes for tensor in of_layers.values())
-    code_names = ("qweight", "weight_packed", "W_q", "weight_qdata", "_data", "weight")
+    code_names = ("qweight", "weight_packed", "W_q", "weight_qdata", "_data", "weight", "Q4_0")
     assert footprint.codes == sum(t.nbytes for name, t in of_layers.items() if name.endswith(code_names))
     assert footprint.codes + footprint.scales + footprint.side == packed_bytes - biases
 
