@@ -1,16 +1,24 @@
 """Memory and time of compressing checkpoints that do not fit: cost grows with their size, memory does not.
 
-    python benchmarks/streaming.py [--sizes 1.6 3.3 13] [--methods rtn awq] [--shard 2] [--folder DIR]
+    python benchmarks/streaming.py [--sizes 1.6 3.3 13] [--methods rtn awq] [--shard 2] [--threads 2]
+                                   [--blocks N] [--kill]
 
 Makes Llama-shaped checkpoints of random bfloat16 weights in safetensors shards of ``--shard`` GB, compresses each in a
 process of its own, and deletes them. *Anonymous* memory is what the process itself holds; *file* pages are parts of the
-checkpoint that the kernel keeps while it has room, and drops when it has not. Both are read every 20 ms.
+checkpoint that the kernel keeps while it has room, and drops when it has not. Both are read every 20 ms. *CPU seconds*
+are those that the process computed: on a machine that does other things too, seconds tell less.
+
+``--blocks 2`` makes the first two blocks of each checkpoint only: enough to see what memory is needed, not what time.
+
+``--kill`` compresses once more, ends that with ``kill -9`` when half of the blocks are on disk, and takes it up again:
+the artifact has to be the same, and the blocks that were there untouched.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -19,6 +27,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -32,6 +41,7 @@ SHAPES = {
 VOCABULARY = 32_000
 TOKENS = 512
 LIMIT_GB = 4.0
+HEADINGS = "checkpoint  method  seconds  CPU seconds  CPU s/GB  peak anonymous GB  peak file GB"
 
 
 def main() -> None:
@@ -41,41 +51,79 @@ def main() -> None:
     parser.add_argument("--shard", type=float, default=2.0, help="GB of a file at most")
     parser.add_argument("--folder", type=Path, help="where checkpoints are made (default: the temporary folder)")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--blocks", type=int, help="only so many of each checkpoint's")
+    parser.add_argument("--kill", action="store_true", help="kill a compression in the middle, too, and resume it")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
         work(*args.worker, args.threads)
         return
-    print(f"{TOKENS} calibration tokens for awq, {args.threads} threads, shards of {args.shard:g} GB\n")
-    print("checkpoint  method  seconds  seconds/GB  peak anonymous GB  peak file GB")
+    shapes = {
+        size: {**shape, "num_hidden_layers": args.blocks or shape["num_hidden_layers"]}
+        for size, shape in SHAPES.items()
+    }
+    print(f"{TOKENS} calibration tokens for awq, threads: {args.threads}, shards of {args.shard:g} GB\n\n{HEADINGS}")
     for size in sorted(args.sizes):
         with tempfile.TemporaryDirectory(dir=args.folder) as temporary:
             folder = Path(temporary)
+            shape = shapes[size]
+            size = 2 * sum(math.prod(dims) for _, dims in tensors(shape)) / 1e9
             if shutil.disk_usage(folder).free < 1.6e9 * size:
                 raise SystemExit(
-                    f"{size} GB and its artifact do not fit on the disk of {folder}; name another --folder."
+                    f"{size:.2f} GB and its artifact do not fit on the disk of {folder}; name another --folder."
                 )
-            make(folder / "model", size, args.shard)
+            make(folder / "model", shape, args.shard)
             for method in args.methods:
                 command = [sys.executable, __file__, "--threads", str(args.threads), "--worker", method]
                 command += [str(folder / "model"), str(folder / method)]
-                done = subprocess.run(command, check=True, capture_output=True, text=True)
-                shutil.rmtree(folder / method)
-                found = json.loads(done.stdout.splitlines()[-1])
+                found = finished(command)
                 over = "" if found["anonymous"] <= LIMIT_GB else f"   over the aim of {LIMIT_GB:g} GB"
                 print(
-                    f"{size:7.1f} GB  {method:6}  {found['seconds']:7.1f}  {found['seconds'] / size:10.1f}  "
-                    f"{found['anonymous']:17.2f}  {found['file']:12.2f}{over}",
+                    f"{size:7.2f} GB  {method:6}  {found['seconds']:7.1f}  {found['cpu']:11.1f}  "
+                    f"{found['cpu'] / size:8.1f}  {found['anonymous']:17.2f}  {found['file']:12.2f}{over}",
                     flush=True,
                 )
+                shutil.rmtree(folder / method)
+                if args.kill:
+                    print(f"            {method:6}  {interrupted(command, folder / method, found)}", flush=True)
+                    shutil.rmtree(folder / method)
 
 
-def make(folder: Path, gigabytes: float, shard: float) -> None:
-    """A checkpoint of random weights, its files filled tensor by tensor."""
+def finished(command: list[str]) -> dict[str, Any]:
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def interrupted(command: list[str], folder: Path, whole: dict[str, Any]) -> str:
+    """Kill a compression at half of its blocks and resume it; what came of it, in words."""
+    artifact, half = folder / "artifact", whole["blocks"] // 2
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while len(blocks(artifact)) < half and child.poll() is None:
+        time.sleep(0.02)
+    child.kill()
+    if child.wait() == 0:
+        raise SystemExit("The compression had ended before it could be killed.")
+    before = blocks(artifact)
+    found = finished(command)
+    after = blocks(artifact)
+    assert found["digest"] == whole["digest"], "the resumed artifact is another one"
+    assert all(after[name] == when for name, when in before.items()), "a finished block was written again"
+    return (
+        f"killed with {len(before)} of {len(after)} blocks on disk; resumed in {found['cpu']:.1f} CPU seconds, "
+        "the same artifact, no block twice"
+    )
+
+
+def blocks(artifact: Path) -> dict[str, int]:
+    """Name of a finished block's file -> when it was written."""
+    return {path.name: path.stat().st_mtime_ns for path in artifact.glob("block-*.safetensors")}
+
+
+def make(folder: Path, shape: dict[str, int], shard: float) -> None:
+    """A checkpoint whose weights are pieces of one row of random numbers, one file in memory at a time."""
     import torch
     from safetensors.torch import save_file
 
-    shape = SHAPES[gigabytes]
     folder.mkdir()
     config = {
         "architectures": ["LlamaForCausalLM"],
@@ -88,13 +136,14 @@ def make(folder: Path, gigabytes: float, shard: float) -> None:
         **shape,
     }
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randn(VOCABULARY * shape["hidden_size"], generator=torch.Generator().manual_seed(0)).mul_(0.02)
+    drawn = drawn.bfloat16()
     files: list[dict[str, torch.Tensor]] = [{}]
     places, held = {}, 0
     for name, size in tensors(shape):
-        ones = name.endswith("norm.weight")
-        value = torch.ones(size) if ones else torch.randn(size, generator=generator).mul_(0.02)
-        value = value.bfloat16()
+        numbers = math.prod(size)
+        start = sum(name.encode()) * 100_003 % (len(drawn) - numbers + 1)
+        value = torch.ones(size).bfloat16() if len(size) == 1 else drawn[start : start + numbers].view(size).clone()
         if held + value.nbytes > 1e9 * shard:
             save_file(files[-1], folder / f"model-{len(files):05}.safetensors", {"format": "pt"})
             files[-1].clear()
@@ -123,8 +172,8 @@ def tensors(shape: dict[str, int]) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield "lm_head.weight", (VOCABULARY, hidden)
 
 
-def work(method: str, model: str, out: str, threads: int) -> None:
-    """Compress once and print seconds and peaks."""
+def work(method: str, model: str, folder: str, threads: int) -> None:
+    """Compress once, with a cache of its own; print seconds, peaks and the artifact's digest."""
     import torch
 
     import methods
@@ -132,7 +181,7 @@ def work(method: str, model: str, out: str, threads: int) -> None:
 
     torch.set_num_threads(threads)
     tokens = torch.randint(VOCABULARY, (2, TOKENS // 2), generator=torch.Generator().manual_seed(1))
-    calibration = Calibration(tokens, ("en", "en"), {"en": 1.0}, "benchmark")
+    calibration = Calibration(tokens, ("en", "en"), {"en": 1.0}, "benchmark", cache=Path(folder) / "cache")
     given = calibration if methods.needs(method) else None
     peaks = {"RssAnon": 0.0, "RssFile": 0.0}
     stop = threading.Event()
@@ -146,12 +195,14 @@ def work(method: str, model: str, out: str, threads: int) -> None:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    began = time.perf_counter()
-    methods.load(method)().compress(Source(Path(model), "benchmark", "bfloat16"), given, Path(out))
-    seconds = time.perf_counter() - began
+    began, used = time.perf_counter(), time.process_time()
+    source = Source(Path(model), "benchmark", "bfloat16")
+    made = methods.load(method)().compress(source, given, Path(folder) / "artifact")
+    seconds, cpu = time.perf_counter() - began, time.process_time() - used
     stop.set()
     watcher.join()
-    print(json.dumps({"seconds": seconds, "anonymous": peaks["RssAnon"], "file": peaks["RssFile"]}))
+    told = {"seconds": seconds, "cpu": cpu, "anonymous": peaks["RssAnon"], "file": peaks["RssFile"]}
+    print(json.dumps({**told, "digest": made.digest, "blocks": len(blocks(made.folder))}))
 
 
 if __name__ == "__main__":

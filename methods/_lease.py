@@ -1,9 +1,10 @@
 """Leases: of all who share a cache folder, on one machine or many, one makes an entry and the others wait for it.
 
-A lease is a small file beside the entry, which its holder touches every few seconds. One that nobody has touched for a
-minute, by the clock of the file system that holds it, was its holder's who died: whoever waits may take it over. On
-the holder's own machine its death is seen at once. Locks of the kernel would do on one machine; between machines they
-depend on how a folder is mounted.
+A lease is a small file beside the entry, which its holder touches every few seconds. One that a waiter has watched for
+a minute without a touch was its holder's who died: whoever waits may take it over. On the holder's own machine its
+death is seen at once. What counts is that the file's time changes, not what it says, and the minute is the waiter's
+own: clocks of machines and of file servers differ, and jump. Locks of the kernel would do on one machine; between
+machines they depend on how a folder is mounted.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 SUFFIX = ".lease"
 EXPIRES = 60.0
-"""Seconds without a sign of life after which a lease is anyone's."""
+"""Seconds without a sign of life after which a lease is anyone's, by the clock of who waits for it."""
 BEAT = 10.0
 """Seconds between signs of life."""
 LOOK = 0.1
@@ -35,13 +37,15 @@ def lease(entry: Path, expires: float = EXPIRES, beat: float = BEAT) -> Iterator
     entry.parent.mkdir(parents=True, exist_ok=True)
     path = entry.with_name(f"{entry.name}{SUFFIX}")
     holder = f"{_place()} {os.getpid()} {uuid.uuid4().hex}"
-    pause = LOOK
+    pause, seen, since = LOOK, None, time.monotonic()
     while not _take(path, holder):
-        if _is_abandoned(path, expires):
-            _clear(path, expires)
-        else:
-            time.sleep(pause)
-            pause = min(1.0, 1.5 * pause)
+        if (now := _seen(path)) != seen:
+            seen, since = now, time.monotonic()
+        silent = time.monotonic() - since
+        if seen and (silent > expires or _is_dead(seen.holder)):
+            _clear(path, seen.holder, stuck=silent > 2 * expires)
+        time.sleep(pause)
+        pause = min(1.0, 1.5 * pause)
     stop = threading.Event()
     alive = threading.Thread(target=_live, args=(path, stop, beat), daemon=True)
     alive.start()
@@ -50,14 +54,27 @@ def lease(entry: Path, expires: float = EXPIRES, beat: float = BEAT) -> Iterator
     finally:
         stop.set()
         alive.join()
-        if _holder(path) == holder:
+        found = _seen(path)
+        if found and found.holder == holder:
             path.unlink(missing_ok=True)
 
 
 def is_held(entry: Path) -> bool:
-    """Whether somebody is making this entry right now."""
+    """Whether somebody is making this entry right now, as far as a single look can tell."""
     path = entry.with_name(f"{entry.name}{SUFFIX}")
-    return path.exists() and not _is_abandoned(path, EXPIRES)
+    found = _seen(path)
+    if found is None or _is_dead(found.holder):
+        return False
+    return _lives_here(found.holder) or _age(path) <= EXPIRES
+
+
+class _Seen(NamedTuple):
+    """A lease at one look. It changes whenever its holder touches it."""
+
+    holder: str
+    """Place, process and a word of its own; empty in a file that is being made, or whose maker died making it."""
+    touched: int
+    """By whatever clock: only good for telling two looks apart."""
 
 
 def _place() -> str:
@@ -75,6 +92,9 @@ def _take(path: Path, holder: str) -> bool:
             file.write(holder)
     except FileExistsError:
         return False
+    except OSError:  # a full disk has room for a name and none for what is in it
+        path.unlink(missing_ok=True)
+        raise
     return True
 
 
@@ -84,20 +104,30 @@ def _live(path: Path, stop: threading.Event, beat: float) -> None:
             os.utime(path)
 
 
-def _holder(path: Path) -> str | None:
+def _seen(path: Path) -> _Seen | None:
+    """The lease as it is now; None where there is none."""
     try:
-        return path.read_text(encoding="utf-8")
+        return _Seen(path.read_text(encoding="utf-8"), path.stat().st_mtime_ns)
     except FileNotFoundError:
         return None
 
 
-def _is_abandoned(path: Path, expires: float) -> bool:
-    holder = _holder(path)
-    if holder is None:
-        return False  # given back: it can be taken
+def _is_dead(holder: str) -> bool:
+    """Whether the holder is a process of this machine that is no more."""
+    process = _process_here(holder)
+    return process is not None and not _lives(process)
+
+
+def _lives_here(holder: str) -> bool:
+    process = _process_here(holder)
+    return process is not None and _lives(process)
+
+
+def _process_here(holder: str) -> int | None:
+    """The holder's process number, where that means something: on this machine."""
     place, _, rest = holder.partition(" ")
-    process = rest.partition(" ")[0]  # nothing in a file that is just being made, or whose maker died making it
-    return (place == _place() and process.isdigit() and not _lives(int(process))) or _age(path) > expires
+    process = rest.partition(" ")[0]
+    return int(process) if place == _place() and process.isdigit() else None
 
 
 def _lives(process: int) -> bool:
@@ -111,7 +141,7 @@ def _lives(process: int) -> bool:
 
 
 def _age(path: Path) -> float:
-    """Seconds since a file was last touched, by its own file system's clock: those of machines differ, and jump."""
+    """Seconds since a file was last touched, by its own file system's clock: those of machines differ."""
     now = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     now.touch()
     try:
@@ -122,21 +152,22 @@ def _age(path: Path) -> float:
         now.unlink()
 
 
-def _clear(path: Path, expires: float) -> None:
-    """Take an abandoned lease away. Of all who see it abandoned one may: the one that makes the mark named after it."""
-    holder = _holder(path)
-    if holder is None:
-        return
+def _clear(path: Path, holder: str, stuck: bool) -> None:
+    """Take an abandoned lease away. Of all who see it abandoned one may: the one that makes the mark named after it.
+
+    ``stuck``: the lease stood there for so long that whoever made a mark that is there has died over it.
+    """
     mark = path.with_name(f".{path.name}.{holder.rpartition(' ')[2]}.abandoned")
     try:
         mark.mkdir()
     except FileExistsError:
-        if _age(mark) > expires:  # who made it died over it
+        if stuck:
             with suppress(OSError):
                 mark.rmdir()
         return
     try:
-        if _holder(path) == holder:
+        found = _seen(path)
+        if found and found.holder == holder:
             path.unlink(missing_ok=True)
     finally:
         mark.rmdir()
