@@ -1,4 +1,7 @@
-"""What a sweep says while it works: a bar on a terminal, one greppable line per cell otherwise. All of it on stderr."""
+"""What a sweep says while it works: on a terminal a table of finished cells over bars, else a greppable line a cell.
+
+All of it goes to stderr.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
+
+from harness.livetable import LiveTable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -26,6 +31,7 @@ class Reporter:
     ) -> None:
         self.total, self.done = 0, 0
         self._stream, self._bar, self._overall, self._current = stream, bar, overall, current
+        self.table = LiveTable()
         self._spoke = time.monotonic()
 
     def phase(self, what: str, done: int, total: int) -> None:
@@ -44,6 +50,11 @@ class Reporter:
 
     def finished(self, record: Record, label: str) -> None:
         self.done += 1
+        self.table.saw(record, label)
+        if self._bar is not None and self._overall is not None:
+            self._bar.update(self._overall, completed=self.done)
+            if record.status == "ok" and "win_rate" not in record.estimates:
+                return  # the table has it; what went wrong needs a line for its reason, and judging has no table
         cell = record.cell
         words = [f"[{self.done}/{self.total}]", record.status, label, cell.task, cell.language]
         named = {"perplexity": "ppl", "kld_mean": "kld", "accuracy": "acc", "win_rate": "win"}
@@ -55,8 +66,6 @@ class Reporter:
         if record.seconds:
             words.append(f"{sum(record.seconds.values()):.1f}s")
         self._say(" ".join(words))
-        if self._bar is not None and self._overall is not None:
-            self._bar.update(self._overall, completed=self.done)
 
     def notice(self, text: str) -> None:
         self._say(f"note: {text}")
@@ -71,16 +80,20 @@ class Reporter:
 
 @contextmanager
 def reporting(stream: TextIO | None = None) -> Iterator[Reporter]:
-    """A Reporter on ``stream`` (stderr); a live bar only where that is a terminal."""
+    """A Reporter on ``stream`` (stderr); a live table and bars only where that is a terminal."""
     stream = stream or sys.stderr
     if not stream.isatty():
         yield Reporter(stream)
         return
-    from rich.console import Console
+    from rich.console import Console, Group
+    from rich.live import Live
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(file=stream), transient=True) as bar:
-        overall = bar.add_task("cells", total=1, visible=False)
-        current = bar.add_task("", total=1, visible=False)
-        yield Reporter(stream, bar, overall, current)
+    console = Console(file=stream)
+    bar = Progress(*columns, console=console, auto_refresh=False)  # drawn by Live, with the table
+    overall = bar.add_task("cells", total=1, visible=False)
+    current = bar.add_task("", total=1, visible=False)
+    reporter = Reporter(stream, bar, overall, current)
+    with Live(Group(reporter.table, bar), console=console, transient=True, refresh_per_second=4):
+        yield reporter

@@ -6,9 +6,10 @@ the cells it concerns: a failed compression fails the variant's cells, a failed 
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from harness.languagemodel import LanguageModel
 
 
+MOST_REASONS = 12
+"""Why layers were left as they were, that a record's note tells one by one."""
+
+
 class Outcome(NamedTuple):
     record: Record
     samples: tuple[Sample, ...]
@@ -51,7 +56,7 @@ def run_variant(job: Job, progress: Progress) -> Iterator[Outcome]:
         check_bos(job.source)
         with _timed(seconds, "reference"):
             lost = _restore_references(job, progress)
-        with _timed(seconds, "compress"):
+        with _timed(seconds, "compress"), _watched(job) as cost:
             made = artifact(job.planned, job, progress)
         with _timed(seconds, "load"):
             made, lm = _loaded(made, job.planned, job, progress)
@@ -62,7 +67,7 @@ def run_variant(job: Job, progress: Progress) -> Iterator[Outcome]:
     notes = {**job.notes, **_notes(made)}
     for cell in job.cells:
         if all_tasks()[cell.task].weighs:
-            yield _measured(cell, made, seconds, notes, made.folder)
+            yield _measured(cell, made, seconds, {**notes, **cost}, made.folder)
             seconds = {}
     for cell in job.cells:
         if all_tasks()[cell.task].runs_model:
@@ -89,9 +94,26 @@ def run_variant(job: Job, progress: Progress) -> Iterator[Outcome]:
             yield _measured(cell, made, seconds, notes, reading)
             seconds = {}
     answers = job.cache / "responses" / made.digest
+    shares = _write_ahead(lm, job.cells, answers, progress)
     for cell in (cell for cell in job.cells if all_tasks()[cell.task].needs_model):
+        seconds |= shares.get(cell.key, {})
         yield _measured(cell, made, seconds, notes, lm, cell.params, cell.language, cell.limit, answers, progress)
         seconds = {}
+
+
+def _write_ahead(
+    lm: LanguageModel, cells: Sequence[Cell], answers: Path, progress: Progress
+) -> dict[str, dict[str, float]]:
+    """Answer the questions of several cells in common batches. Cell key -> the seconds that are its share of it."""
+    from harness import answers as task
+
+    asking = [cell for cell in cells if cell.task == task.NAME]
+    if len(asking) < 2:
+        return {}
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "measure"):
+        task.write_ahead(lm, [(cell.params, cell.language, cell.limit) for cell in asking], answers, progress)
+    return {cell.key: {"measure": seconds["measure"] / len(asking)} for cell in asking}
 
 
 def artifact_folder(cache: Path, planned: PlannedVariant) -> Path:
@@ -214,9 +236,31 @@ def _notes(made: Compressed) -> dict[str, str]:
     """What every record of this variant tells beside its numbers."""
     if not made.untouched:
         return dict(made.notes)
-    first = "; ".join(f"{name}: {why}" for name, why in list(made.untouched.items())[:3])
-    more = f"; and {len(made.untouched) - 3} more" if len(made.untouched) > 3 else ""
-    return {**made.notes, "untouched": f"{len(made.untouched)} layers left as they were ({first}{more})"}
+    told = _alike(made.untouched)
+    more = f"; and {len(told) - MOST_REASONS} more reasons" if len(told) > MOST_REASONS else ""
+    listed = "; ".join(told[:MOST_REASONS]) + more
+    return {**made.notes, "untouched": f"{len(made.untouched)} layers left as they were ({listed})"}
+
+
+def _alike(untouched: Mapping[str, str]) -> list[str]:
+    """``model.layers.0-17.mlp.up_proj: reason``: layers that differ by the number of their block told together."""
+    found: dict[tuple[str, str, str], list[int]] = {}
+    for name, why in untouched.items():
+        block = re.search(r"\d+", name)
+        around = (name[: block.start()], name[block.end() :]) if block else (name, "")
+        found.setdefault((*around, why), []).extend([int(block[0])] if block else [])
+    return [f"{before}{_ranges(blocks)}{after}: {why}" for (before, after, why), blocks in found.items()]
+
+
+def _ranges(numbers: list[int]) -> str:
+    """``[0, 1, 2, 5]`` as ``0-2,5``."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
 def _hush() -> None:
@@ -234,3 +278,18 @@ def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
         yield
     finally:
         seconds[phase] = round(seconds.get(phase, 0.0) + time.perf_counter() - began, 3)
+
+
+@contextmanager
+def _watched(job: Job) -> Iterator[dict[str, str]]:
+    """The note on the most memory that compressing took; that it took none where the artifact lay in the cache."""
+    from harness.speed import forget_peak, peak_bytes
+
+    note: dict[str, str] = {}
+    lay_there = (artifact_folder(job.cache, job.planned) / "manifest.json").is_file()
+    is_watched = not lay_there and forget_peak(job.source.device)
+    yield note
+    if lay_there:
+        note["compressing"] = "not needed: the artifact lay in the cache"
+    elif is_watched:
+        note["compressing"] = f"{peak_bytes(job.source.device) / 1e6:,.0f} MB at most, the whole process with libraries"

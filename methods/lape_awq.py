@@ -210,6 +210,7 @@ class LapeAwq(Compressor):
             "languages",
         )
         writer.note("split_half_overlap", stability(languages, overlap))
+        writer.note("neurons_by_block", json.dumps({"kept": counts, **selection.counts}, separators=(",", ":")))
 
 
 def stability(languages: tuple[str, ...], overlap: dict[str, float]) -> str:

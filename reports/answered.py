@@ -14,12 +14,15 @@ from reports.plots import INK, NAMES, PAGE, Panel, Plot
 from reports.section import Section, View, key
 from reports.shown import Table, estimate, is_missing, language, share, text
 from reports.words import Words, tagged_name
+from results.again import answered_again
 
 RATES = ("wrong_language", "mixed_script", "looped", "truncated", "empty")
 
 
 def answered(found: Gathered, words: Words) -> Section | None:
-    rows = tables.task_table(found.records, found.labels, "answers", (*RATES, "tokens_per_answer"))
+    twice = answered_again(found.records)
+    once = [record for record in found.records if record.cell.key not in twice]
+    rows = tables.task_table(once, found.labels, "answers", (*RATES, "tokens_per_answer"))
     if rows.empty:
         return None
     several = rows["reading"].nunique() > 1

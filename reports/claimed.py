@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from reports.words import Words
+from results.advice import Advice
 from results.claim import Change, Claims, Gap
 from results.estimate import Estimate
 from results.gap import Decomposition
@@ -17,6 +18,9 @@ from results.labels import method_key
 
 MOST_COMPARISONS = 6
 """Comparisons that the verdict repeats; all of them stand in their section."""
+
+MOST_LIMITS = 2
+"""Limits of size for which a language is given advice."""
 
 
 class Said(Protocol):
@@ -197,9 +201,9 @@ def first_setting(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdicts(claims: Claims, words: Words) -> list[Sentence]:
-    """What to know first: crossings, which hold on any scale; what each variant costs the language it hits hardest;
-    methods compared; the largest gap of each variant."""
-    said = [Sentence(_say(crossing, words), "crossing") for crossing in claims.crossings]
+    """What to know first: what to take; crossings, which hold on any scale; what each variant costs the language it
+    hits hardest; methods compared; the largest gap of each variant."""
+    said = advice(claims, words) + [Sentence(_say(crossing, words), "crossing") for crossing in claims.crossings]
     said += [Sentence(f"{words['hardest_hit']}: {_say(change, words)}") for change in _hardest_hit(claims)]
     compared = compared_in(claims, "bits", words)
     said += compared[:MOST_COMPARISONS]
@@ -216,6 +220,18 @@ def verdicts(claims: Claims, words: Words) -> list[Sentence]:
     if left:
         said.append(Sentence(words.say("more_comparisons", count=left)))
     return said
+
+
+def advice(claims: Claims, words: Words) -> list[Sentence]:
+    """What to take under the largest limits of each language, the largest first."""
+    by_language: dict[tuple[str, str], list[Advice]] = {}
+    for one in claims.advice:
+        by_language.setdefault((one.language, one.change.variant.weights), []).append(one)
+    return [
+        Sentence(_say(one, words), "established" if one.beats else "")
+        for of in by_language.values()
+        for one in of[: -MOST_LIMITS - 1 : -1]
+    ]
 
 
 def _hardest_hit(claims: Claims) -> list[Change]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from reports import claimed, summary, tables
 from reports.claimed import Sentence
+from reports.gate_section import gate_line
 from reports.gathered import Gathered
 from reports.plots import Plot, change_panels, gap_panels, perplexity_panels, point_panels
 from reports.section import Section, View, estimate_of, forest_plot, key, p_value
@@ -13,16 +14,30 @@ from reports.shown import Column, Table, estimate, language, megabytes, number, 
 from reports.wins import verdicts as win_verdicts
 from reports.words import Words, tagged_name
 
+MOST_SENTENCES = 12
+"""Of the first screen; the rest is folded, for sixty variants have much to say."""
+
 
 def verdict(found: Gathered, words: Words) -> Section:
-    said = claimed.verdicts(found.claims, words) + win_verdicts(found.claims, words)
-    said = said or [Sentence(words["no_verdicts"])]
+    said = claimed.verdicts(found.claims, words)
+    judged = win_verdicts(found.claims, words)
+    if not said and not judged:
+        said = [Sentence(words["no_verdicts"])]
+    room = max(MOST_SENTENCES - len(judged), MOST_SENTENCES // 2)
+    shown = [*gate_line(found, words), *said[:room], *judged]
     if len(found.failures):
         count = int(found.failures["cells"].sum())
-        said = [*said, Sentence(words.say("failures_note", count=count), "failed")]
-    views = [View(table, open=True) for table in summary.tables(found.summary(), words)]
-    notes = [*claimed.claim_notes(found.claims, words), words.say("summary_note", level=found.level)]
-    return Section("verdict", words["verdicts"], said, notes, tables=views, first=True)
+        shown.append(Sentence(words.say("failures_note", count=count), "failed"))
+    return Section(
+        "verdict",
+        words["verdicts"],
+        shown,
+        [*claimed.claim_notes(found.claims, words), words.say("summary_note", level=found.level)],
+        tables=[View(table, open=True) for table in summary.tables(found.summary(), words)],
+        first=True,
+        folded=said[room:],
+        folded_title=words["more_verdicts"],
+    )
 
 
 def by_size(found: Gathered, words: Words) -> Iterable[Section]:

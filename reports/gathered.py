@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from reports import claimed, summary, tables
+from reports.gate_file import KeptGate, kept_gate
 from reports.palette import Mark, marks
 from reports.words import Words
 from results.claim import Claims
@@ -35,6 +36,8 @@ class Gathered:
     worst: Mapping[str, str]
     environments: pd.DataFrame = field(default_factory=pd.DataFrame)
     notices: Sequence[str] = ()
+    gate: KeptGate | None = None
+    """The last gate's verdict on this run."""
 
     @property
     def level(self) -> str:
@@ -74,6 +77,7 @@ def gather(run: Run, claims: Claims, words: Words) -> Gathered:
         worst=claimed.worst_languages(changes),
         environments=_environments(run, records),
         notices=run.notices,
+        gate=kept_gate(run.folder, records),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,8 +17,8 @@ from reports.duels import duels
 from reports.gathered import gather
 from reports.page import Page, page
 from reports.palette import Mark
-from reports.plots import Plot, panel_figure, whole_figure, words_in
-from reports.png import fonts_for
+from reports.plot_files import to_stderr, write_figure, write_plot
+from reports.plots import panel_figure
 from reports.section import Section
 from reports.shown import Table
 from reports.terminal import markdown
@@ -32,15 +31,17 @@ TEMPLATES = Path(__file__).parent / "templates"
 SQUARE = "M1 1h10v10h-10z"
 
 
-def to_stderr(notice: str) -> None:
-    print(notice, file=sys.stderr)
-
-
-def write_report(run_folder: str | Path, lang: str = "en", notice: Callable[[str], None] = to_stderr) -> Path:
+def write_report(
+    run_folder: str | Path,
+    lang: str = "en",
+    notice: Callable[[str], None] = to_stderr,
+    figures: Path | None = None,
+) -> Path:
     """Write report.html, summary.md, plots/*.svg, plots/*.png and tables/*.csv into the run folder; return the page.
 
-    The same records give the same bytes. ``notice`` is told what could not be drawn, such as a PNG for which no font
-    is installed. Raises ValueError for a language without words, and what ``Run.open`` raises.
+    The same records give the same bytes. ``figures``: a folder for each plot as PDF and PNG, for papers. ``notice`` is
+    told what could not be drawn, such as a PNG for which no font is installed. Raises ValueError for a language without
+    words, and what ``Run.open`` raises.
     """
     words = Words(lang)
     folder = Path(run_folder)
@@ -51,16 +52,18 @@ def write_report(run_folder: str | Path, lang: str = "en", notice: Callable[[str
     for section in content.sections:
         if section.plot:
             write_plot(folder, section.plot, words, notice)
+        if section.plot and figures:
+            write_figure(figures, section.plot, words, notice)
         for view in section.tables:
-            _write_csv(folder, view.table)
+            write_csv(folder, view.table)
     replace(folder / "summary.md", markdown(gathered, content, words).encode())
     path = folder / "report.html"
     replace(path, render(content, words).encode())
     return path
 
 
-def render(content: Page, words: Words) -> str:
-    """The page as HTML; every word in it that is not ours is escaped."""
+def render(content: Page, words: Words, running: str = "") -> str:
+    """The page as HTML; every word in it that is not ours is escaped. ``running``: of a run that goes on."""
     styles = svg.Styles()
     sections = [_drawn(section, styles) for section in content.sections]
     sheet = "\n".join(
@@ -92,6 +95,8 @@ def render(content: Page, words: Words) -> str:
         models=content.models,
         lead=content.lead,
         sections=sections,
+        square=SQUARE,
+        running=running,
     )
     # Control characters are no text and would make the page invalid; a hostile name may hold them.
     return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", html)
@@ -147,23 +152,7 @@ def _key(word: str, mark: Mark | str) -> Key:
     return Key(word, mark.role, mark.path) if isinstance(mark, Mark) else Key(word, mark, SQUARE)
 
 
-def write_plot(folder: Path, plot: Plot, words: Words, notice: Callable[[str], None]) -> None:
-    """Write plots/<name>.svg and .png; without a font for all its letters no PNG, and ``notice`` is told why."""
-    figure = whole_figure(plot)
-    replace(folder / "plots" / f"{plot.name}.svg", svg.document(figure, plot.name, plot.title).encode())
-    path = folder / "plots" / f"{plot.name}.png"
-    fonts, without = fonts_for(words_in(figure))
-    if without:
-        path.unlink(missing_ok=True)  # an older one would not be of these records
-        notice(words.say("png_skipped", plot=plot.name, glyphs=without[:12]))
-        return
-    if fonts:
-        figure = whole_figure(plot, fonts)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, metadata={"Software": None})
-
-
-def _write_csv(folder: Path, table: Table) -> None:
+def write_csv(folder: Path, table: Table) -> None:
     frame = table.frame.map(_defused)
     replace(folder / "tables" / f"{table.name}.csv", frame.to_csv(index=False, lineterminator="\n").encode())
 

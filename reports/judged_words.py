@@ -12,14 +12,25 @@ JUDGED: Mapping[str, tuple[str, str]] = {
         "only where both orders say so. Mark and line: the win rate with its interval over questions, ties half, "
         "averaged over orders and turns; this is the one that decides. The conservative rate counts what the orders "
         "decide as a tie and so leans to 50%; the language-gated one lets an answer in the wrong language lose; "
-        "neither decides, nor does the rate at equal length. The line at 50% is an even match, and a grey band "
-        "around it what `none` gives against itself.",
+        "neither decides, nor does the rate at equal length. The line at 50% is an even match. A/A: `none` against "
+        "itself, which comes out even by construction and tells what the judge makes of no difference; against second "
+        "answers of its own it gives the noise floor, a grey band around the line.",
         "같은 질문에 대한 두 답변을 심판에게 순서를 바꾸어 두 번 보여 줍니다. 막대는 턴의 결과이며, 두 순서의 판정이 "
         "같을 때만 승이나 패로 칩니다. 표식과 선은 승률과 문항에 대한 구간입니다. 승률은 무승부를 절반으로 치고 순서와 "
         "턴에 걸쳐 평균한 값으로, 판단은 이 값으로만 합니다. 보수적 승률은 순서에 따라 갈린 턴을 무승부로 보므로 50%에 "
         "쏠리고, 언어 반영 승률은 다른 언어로 쓴 답을 패배로 봅니다. 이 둘과 같은 길이로 맞춘 승률은 참고용입니다. 50% "
-        "선은 대등함을, 그 둘레의 회색 띠는 `none`을 그 자신과 견준 결과를 뜻합니다.",
+        "선은 대등함을 뜻합니다. A/A는 `none`을 그 자신과 견준 것으로, 같은 답이므로 승률은 언제나 50%이며 차이가 없을 "
+        "때 심판이 무엇을 보는지 나타냅니다. 자신의 두 번째 답변과 견준 결과는 잡음 바닥이며 50% 선 "
+        "둘레의 회색 띠입니다.",
     ),
+    "win_parts": (
+        "By category and turn: to explore, no claim rests on it; p by Benjamini and Hochberg over all parts and "
+        "languages of a variant",
+        "분야별, 턴별 승률: 살펴보기 위한 표이며 근거로 삼지 않습니다. p는 변형의 모든 부분과 언어에 걸친 "
+        "벤자미니-호흐베르크 보정값",
+    ),
+    "part": ("part", "부분"),
+    "p_explored": ("p (Benjamini-Hochberg)", "p(벤자미니-호흐베르크)"),
     "all_wins": ("Every win rate in words", "모든 승률을 말로"),
     "least_wins": ("Wins least", "승률이 가장 낮은 언어"),
     "rate_mark": ("win rate with {level} interval", "승률과 {level} 구간"),
@@ -37,15 +48,16 @@ JUDGED: Mapping[str, tuple[str, str]] = {
     "no_length_control": ("No rate at equal length: {reason}.", "같은 길이로 맞춘 승률이 없는 까닭: {reason}."),
     "no_language_gate": ("No language-gated rate: {reason}.", "언어 반영 승률이 없는 까닭: {reason}."),
     "no_aa": (
-        "`none` was not judged against itself, so there is no noise floor.",
-        "`none`을 그 자신과 견주지 않아 잡음 바닥을 알 수 없습니다.",
+        "No noise floor: `none` was not judged against second answers of its own. `again = true` in the [judge] table "
+        "of a sweep has it answer twice.",
+        "`none`의 두 번째 답변을 판정하지 않아 잡음 바닥을 알 수 없습니다. 스윕의 [judge] 표에 `again = true`를 적으면 "
+        "`none`이 두 번 답합니다.",
     ),
     "aa_even": (
-        "`none` against itself comes out even by construction, for it is shown the same pair in both orders: its bar "
-        "(A/A) tells what the judge makes of no difference, and there is no band.",
-        "`none`을 그 자신과 견주면 두 순서에 같은 쌍을 보게 되므로 승률은 언제나 50%이고 띠가 없습니다. A/A 막대는 "
-        "차이가 없을 때 심판이 무엇을 보는지 나타냅니다.",
+        "The noise floor is 0: the second answers of `none` come out even on every question.",
+        "잡음 바닥은 0입니다. `none`의 두 번째 답변이 모든 문항에서 첫 답변과 비겼습니다.",
     ),
+    "answered_again": ("second answers", "두 번째 답변"),
     "one_question": (
         "A single question shows nothing about a win rate: there is no interval.",
         "문항 하나로는 승률에 대해 알 수 있는 것이 없어 구간을 구하지 못합니다.",

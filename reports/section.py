@@ -30,6 +30,28 @@ class Reader:
 
 
 @dataclass(frozen=True)
+class Bar:
+    """One part of a card's bar; ``start`` and ``width`` in hundredths of the widest bar."""
+
+    role: str
+    start: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is to be known of one variant: a line that always shows, and facts to unfold."""
+
+    title: str
+    line: str
+    facts: Sequence[tuple[str, str]]
+    mark: Mark | None = None
+    bars: Sequence[Bar] = ()
+    bars_said: str = ""
+    """What the bar shows, for who does not see it."""
+
+
+@dataclass(frozen=True)
 class Section:
     id: str
     title: str
@@ -42,6 +64,11 @@ class Section:
     """Sentences to unfold, and the title under which they are folded."""
     folded_title: str = ""
     reader: Reader | None = None
+    cards: Sequence[Card] = ()
+    legend: Sequence[tuple[str, str]] = ()
+    """Words and roles of the colours in the cards' bars."""
+    terms: Sequence[tuple[str, str]] = ()
+    """What the columns of its tables mean, of those that no section before it explains."""
 
 
 def estimate_of(header: str, name: str, low: str, high: str, signed: bool = False) -> Column:
@@ -49,6 +76,7 @@ def estimate_of(header: str, name: str, low: str, high: str, signed: bool = Fals
     return Column(
         header,
         lambda row, missing: with_interval(getattr(row, name), getattr(row, low), getattr(row, high), missing, signed),
+        metric=name,
     )
 
 

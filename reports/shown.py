@@ -81,6 +81,8 @@ class Column:
     header: str
     show: Show
     numeric: bool = True
+    metric: str = ""
+    """What the column holds, for the page to explain where it first appears."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,11 @@ def language(header: str, name: str = "language") -> Column:
 
 def value(header: str, name: str, form: Callable[[float], str] = number) -> Column:
     """A column of numbers without intervals."""
-    return Column(header, lambda row, missing: missing if is_missing(getattr(row, name)) else form(getattr(row, name)))
+
+    def show(row: Any, missing: str) -> str:
+        return missing if is_missing(getattr(row, name)) else form(getattr(row, name))
+
+    return Column(header, show, metric=name)
 
 
 def estimate(header: str, name: str, signed: bool = False) -> Column:
@@ -130,7 +136,7 @@ def estimate(header: str, name: str, signed: bool = False) -> Column:
             getattr(row, name), getattr(row, f"{name}_low"), getattr(row, f"{name}_high"), missing, signed
         )
 
-    return Column(header, show)
+    return Column(header, show, metric=name)
 
 
 def share(header: str, name: str) -> Column:
@@ -144,4 +150,4 @@ def share(header: str, name: str) -> Column:
             return percent(at)
         return f"{percent(at)} [{100 * max(0.0, low):.1f}, {100 * min(1.0, high):.1f}]"
 
-    return Column(header, show)
+    return Column(header, show, metric=name)

@@ -80,7 +80,7 @@ def bits_per_weight(header: str) -> Column:
             return "–" if row.is_none else missing
         return number(row.bits_per_weight, 2)
 
-    return Column(header, show)
+    return Column(header, show, metric="bits_per_weight")
 
 
 def _language(code: str, words: Words, short: bool) -> Column:
@@ -90,7 +90,7 @@ def _language(code: str, words: Words, short: bool) -> Column:
         value, low, high = (getattr(row, f"{code}{end}") for end in ("", "_low", "_high"))
         return plus_minus(value, low, high, missing, short)
 
-    return Column(code if short else own_name(code), show)
+    return Column(code if short else own_name(code), show, metric="extra_bits")
 
 
 def _kld(words: Words, short: bool) -> Column:
@@ -99,4 +99,4 @@ def _kld(words: Words, short: bool) -> Column:
             return words["base"]
         return missing if is_missing(row.kld) else f"{number(row.kld)} {row.kld_language}"
 
-    return Column("KLD" if short else words["worst_kld"], show)
+    return Column("KLD" if short else words["worst_kld"], show, metric="kld_mean")

@@ -31,7 +31,7 @@ def print_summary(claims: Claims, run: Run, console: Console, lang: str = "en", 
     words = Words(lang)
     found = gather(run, claims, words)
     content = page(found, words)
-    for sentence in content.sections[0].sentences:
+    for sentence in _verdict(content):
         console.print(Padding(Text(f"• {sentence.text}"), (0, 0, 0, 2)))
     for table in summary.tables(found.summary(), words, short=True):
         console.print(_rich(table))
@@ -50,7 +50,7 @@ def summary_markdown(claims: Claims, run: Run, lang: str = "en") -> str:
 
 def markdown(found: Gathered, content: Page, words: Words) -> str:
     parts = [f"# {words['title']}: {_plain(', '.join(content.models))}", f"## {words['verdicts']}"]
-    parts.append("\n".join(f"- {_plain(sentence.text)}" for sentence in content.sections[0].sentences))
+    parts.append("\n".join(f"- {_plain(sentence.text)}" for sentence in _verdict(content)))
     parts += [f"## {words['summary']}", words.say("summary_note", level=content.level)]
     parts += [_markdown_table(table) for table in summary.tables(found.summary(), words)]
     for table in _others(content, TABLES):
@@ -61,6 +61,12 @@ def markdown(found: Gathered, content: Page, words: Words) -> str:
         "\n".join(f"- {_plain(sentence.text)}" for sentence in said) or words["nothing_open"],
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _verdict(content: Page) -> list[claimed.Sentence]:
+    """All that the page's first section says, what it folds too."""
+    first = content.sections[0]
+    return [*first.sentences, *first.folded]
 
 
 def _others(content: Page, names: Sequence[str]) -> Sequence[Table]:

@@ -15,10 +15,11 @@ from reports.palette import LIGHT, SHAPES, Mark
 from reports.plots import INK, MUTED, PAGE, Panel, Plot
 from reports.section import Section, View, p_value
 from reports.shown import Column, Show, Table, is_missing, language, number, share, text, value
-from reports.words import Words, tagged_name
+from reports.words import TEXT, Words, tagged_name
 from results.claim import Claims
 from results.estimate import Estimate
 from results.judged import WinRate
+from results.judged_parts import Part
 from results.judged_sentences import points, power
 from results.power import usual_winrate_power
 from results.reliability import TASK, Card
@@ -41,12 +42,14 @@ def wins(found: Gathered, words: Words) -> Section | None:
     said = [Sentence(_say(one, words), KINDS.get(one.outcome, "")) for one in rates]
     notes = [words["wins_note"], *_powers(rates, words), *_missing(rates, words)]
     table = Table("wins", "", rows, columns(rows, words), words)
+    parts = win_parts(found, words)
+    explored = Table("win_parts", words["win_parts"], parts, part_columns(parts, words), words)
     return Section(
         "wins",
         words["wins"],
         paragraphs=notes,
         plot=plot,
-        tables=[View(table, open=True)],
+        tables=[View(table, open=True), *([] if parts.empty else [View(explored)])],
         folded=said,
         folded_title=words["all_wins"],
     )
@@ -100,6 +103,7 @@ def win_rates(found: Gathered) -> pd.DataFrame:
             "language": one.language,
             "status": "ok",
             "aa": one.aa,
+            "again": one.again,
             "questions": one.questions,
             **one.shares._asdict(),
             "p_adjusted": None if one.aa else one.p_adjusted,
@@ -116,12 +120,58 @@ def win_rates(found: Gathered) -> pd.DataFrame:
             cell = record.cell
             who = {"variant": found.labels[cell.variant.key], "against": record.notes.get("opponent")}
             why = {"status": record.status, "reason": record.reason, "judge": record.notes.get("judge"), "setting": ""}
-            rows.append({**who, **why, "language": cell.language, "aa": False})
-    texts = ["variant", "against", "judge", "setting", "language", "status", "reason", "aa", "questions", "outcome"]
+            rows.append({**who, **why, "language": cell.language, "aa": False, "again": False})
+    texts = ["variant", "against", "judge", "setting", "language", "status", "reason", "aa", "again"]
+    texts += ["questions", "outcome"]
     numbers = [name + end for name in (*RATES, "gap") for end in ("", "_low", "_high")]
     numbers += [*PARTS, "p_adjusted", "p_gap_adjusted", "band"]
     frame = pd.DataFrame(rows, columns=[*texts, *numbers, "comparable", "gap_established"])
     return frame.astype(dict.fromkeys(numbers, float))
+
+
+def win_parts(found: Gathered, words: Words) -> pd.DataFrame:
+    """One row for each category and turn of each win rate."""
+    rows = [
+        {
+            "variant": one.label,
+            "against": one.against,
+            "judge": one.judge,
+            "setting": one.setting,
+            "language": one.language,
+            "kind": part.kind,
+            "part": part.name,
+            "shown": _part(part, words),
+            "questions": part.questions,
+            **bounds("rate", part.rate),
+            "p": part.p,
+            "p_adjusted": part.p_adjusted,
+        }
+        for one in found.claims.win_rates
+        for part in one.parts
+    ]
+    return pd.DataFrame(rows)
+
+
+def part_columns(rows: pd.DataFrame, words: Words) -> tuple[Column, ...]:
+    if rows.empty:
+        return ()
+    several = [name for name in ("against", "judge") if rows[name].nunique() > 1]
+    return (
+        text(words["variant"], "variant"),
+        *(text(words[name], name) for name in several),
+        language(words["language"]),
+        text(words["part"], "shown"),
+        value(words["questions"], "questions", lambda count: number(count, 0)),
+        share(words["win_rate"], "rate"),
+        Column(words["p_explored"], lambda row, _: p_value(row.p_adjusted)),
+    )
+
+
+def _part(part: Part, words: Words) -> str:
+    if part.kind == "turn":
+        return words.say("reader_turn", number=part.name)
+    name = f"category_{part.name}"
+    return words[name] if name in TEXT else part.name
 
 
 def columns(rows: pd.DataFrame, words: Words) -> tuple[Column, ...]:
@@ -129,7 +179,7 @@ def columns(rows: pd.DataFrame, words: Words) -> tuple[Column, ...]:
     several = [name for name in ("against", "judge") if rows[name].nunique() > 1]
     with_gap = rows["gap"].notna().any()
     return (
-        Column(words["variant"], lambda row, _: f"{row.variant} (A/A)" if row.aa else row.variant, False),
+        Column(words["variant"], lambda row, _: row.variant + _aa(row, words), False),
         *(text(words[name], name) for name in several),
         language(words["language"]),
         value(words["questions"], "questions", lambda count: number(count, 0)),
@@ -158,7 +208,7 @@ def win_panels(frame: pd.DataFrame, words: Words) -> list[Panel]:
                     width = 100 * getattr(row, part)
                     ax.barh(place, width, left=left, height=0.42, color=LIGHT[role], edgecolor=PAGE, linewidth=0.6)
                     left += width
-                name = f"{row.variant} × {row.against}" + (" (A/A)" if row.aa else "")
+                name = f"{row.variant} × {row.against}" + _aa(row, words)
                 ax.text(0, place - 0.27, name, va="bottom", fontsize=8)
                 if not is_missing(row.rate_low):
                     ends = [100 * min(1, max(0, end)) for end in (row.rate_low, row.rate_high)]
@@ -178,6 +228,10 @@ def win_panels(frame: pd.DataFrame, words: Words) -> list[Panel]:
     return panels
 
 
+def _aa(row: Any, words: Words) -> str:
+    return f" (A/A, {words['answered_again']})" if row.again else " (A/A)" if row.aa else ""
+
+
 def _powers(rates: Sequence[WinRate], words: Words) -> list[str]:
     """What each size of question set can show, with as many languages at once as were judged."""
     met = [one for one in rates if not one.aa]
@@ -194,7 +248,7 @@ def _powers(rates: Sequence[WinRate], words: Words) -> list[str]:
 
 
 def _missing(rates: Iterable[WinRate], words: Words) -> list[str]:
-    """Why a rate stands nowhere, each reason once; whose floor is 0 by construction."""
+    """Why a rate stands nowhere, each reason once; and why a floor does not, or is 0."""
     met = [one for one in rates if not one.aa]
     why = {
         "length_control": [one.notes.get("length_control") for one in met if one.length_controlled is None],
@@ -203,10 +257,11 @@ def _missing(rates: Iterable[WinRate], words: Words) -> list[str]:
     said = [
         words.say(f"no_{name}", reason=reason) for name, of in why.items() for reason in dict.fromkeys(of) if reason
     ]
-    floors = [one.floor for one in met]
-    if floors and all(floor is None for floor in floors):
-        return [*said, words["no_aa"]]
-    return [*said, *([words["aa_even"]] if all(floor is None or floor.band == 0 for floor in floors) else [])]
+    if any(one.floor is None for one in met):
+        said.append(words["no_aa"])
+    if any(one.floor is not None and one.floor.band == 0 for one in met):
+        said.append(words["aa_even"])
+    return said
 
 
 def _outcome(words: Words) -> Show:

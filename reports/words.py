@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from reports.across_words import ACROSS
 from reports.judged_words import JUDGED
+from reports.section_words import SECTIONS
+from results.metric import METRICS
 
 LANGUAGES = ("en", "ko")
 
@@ -114,6 +117,24 @@ TEXT: Mapping[str, tuple[str, str]] = {
     "flops": ("operations per token, millions", "토큰당 연산, 백만"),
     "projection_flops": ("of them q, k, v, o, × none", "그중 q, k, v, o, none의 배수"),
     "traffic": ("bytes per token, MB", "토큰당 바이트, MB"),
+    "parity": ("Ours beside the libraries", "라이브러리와 나란히"),
+    "parity_note": (
+        "A method of ours and a library's at the same bits and groups, or the same sparsity, paired by passage; below "
+        "zero, ours changed less. Seconds are those of this run: a variant that lay in the cache took none. A library "
+        "starts a process of its own, whose start is in its seconds and not in what it says it took.",
+        "비트와 그룹(또는 희소도)이 같은 자체 방법과 라이브러리를 지문별로 짝지었습니다. 0보다 작으면 자체 방법이 덜 "
+        "바뀐 것입니다. 시간은 이 실행에서 걸린 것이며, 캐시에 있던 변형은 시간이 들지 않습니다. 라이브러리는 따로 "
+        "프로세스를 띄우는데, 그 시간은 앞의 시간에는 들어 있고 라이브러리가 밝힌 시간에는 들어 있지 않습니다.",
+    ),
+    "parity_said": (
+        "{ours} against {theirs}, {measure}: better in {win}, tied in {tie} and worse in {loss} of {all} languages.",
+        "{ours} 대 {theirs}, {measure}: {all}개 언어 가운데 {win}개에서 낫고 {tie}개에서 비기고 {loss}개에서 못합니다.",
+    ),
+    "parity_costs": ("What it took", "든 비용"),
+    "ours": ("ours", "자체 방법"),
+    "theirs": ("library", "라이브러리"),
+    "ours_less_theirs": ("ours − library", "자체 − 라이브러리"),
+    "compress_seconds": ("compressing, seconds", "압축, 초"),
     "measurements": ("All measurements", "모든 측정값"),
     "not_established": ("What was not established", "확인되지 않은 것"),
     "nothing_open": ("Nothing that was asked is open.", "물은 것 가운데 남은 것이 없습니다."),
@@ -290,7 +311,9 @@ TEXT: Mapping[str, tuple[str, str]] = {
         "{plot}의 PNG를 만들지 않았습니다. 설치된 글꼴에 {glyphs} 글자가 없습니다. 데비안 패키지 fonts-noto-cjk를 "
         "설치하고 같은 명령을 다시 실행하십시오. SVG는 온전합니다.",
     ),
+    **ACROSS,
     **JUDGED,
+    **SECTIONS,
 }
 
 
@@ -311,6 +334,13 @@ class Words(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(TEXT)
+
+    def meaning(self, name: str) -> str:
+        """One line on what a metric or a column is; empty for one that needs none."""
+        if f"term_{name}" in TEXT:
+            return self[f"term_{name}"]
+        metric = METRICS.get(name)
+        return "" if metric is None else (metric.description, metric.description_ko)[self._column]
 
     def say(self, key: str, **values: object) -> str:
         return self[key].format(**values)

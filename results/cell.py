@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -53,10 +53,13 @@ class Variant:
     @cached_property
     def key(self) -> str:
         """Hash of what defines the artifact and its evaluation; names for readers are left out."""
-        identity = asdict(self)
+        identity = self.to_json()
         for name in ("model", "revision", "calibration_label"):
             del identity[name]
         return digest_of(identity)
+
+    def to_json(self) -> dict[str, Any]:
+        return _fields(self)
 
     @property
     def label(self) -> str:
@@ -83,12 +86,17 @@ class Cell:
 
     @cached_property
     def key(self) -> str:
-        identity = {k: v for k, v in asdict(self).items() if k != "variant"}
-        return digest_of({"variant": self.variant.key, **identity})
+        return digest_of({**_fields(self), "variant": self.variant.key})
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**_fields(self), "variant": self.variant.to_json()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Cell:
         return cls(**{**value, "variant": Variant(**value["variant"])})
+
+
+def _fields(value: Variant | Cell) -> dict[str, Any]:
+    """Name -> value of every field. `dataclasses.asdict` copies deeply, which thousands of keys would wait for."""
+    found = {name: getattr(value, name) for name in value.__dataclass_fields__}
+    return {**found, "params": dict(value.params)}

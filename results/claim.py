@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from results.answers import AnswerChange
 from results.cell import Variant
 from results.contests import Comparison, Crossing
+from results.equal_bytes import EqualBytes
 from results.estimate import Estimate
 from results.gap import Decomposition, Unmatched
 from results.judged import WinRate
 from results.noise import Floor
 from results.reliability import Card
 from results.sentences import Sentence
+
+if TYPE_CHECKING:
+    from results.advice import Advice
 
 
 @dataclass(frozen=True)
@@ -144,3 +149,7 @@ class Claims:
     """What judges say of the answers, by variant, opponent, judge and language; A/A among them."""
     judges: tuple[Card, ...] = ()
     """How far each judge is to be trusted in each language."""
+    advice: tuple[Advice, ...] = ()
+    """What to take under which size, for Korean and for the language that loses most; of each model's first setting."""
+    equal_bytes: tuple[EqualBytes, ...] = ()
+    """Sparse and low-rank methods beside dense ones of nearly equal bytes."""

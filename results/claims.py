@@ -7,13 +7,15 @@ draws, where several draws were made; crossings and comparisons speak of methods
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from results import gap as gaps
 from results import notices
+from results.advice import Advice, advise
 from results.answers import answer_changes
 from results.claim import Change, Claims, Gap, NotMeasured
 from results.contests import compare_methods, comparison_sentences, find_crossings
+from results.equal_bytes import equal_bytes
 from results.evidence import Method, Setting, gather
 from results.floors import AGAINST
 from results.gap import Pair, Unmatched
@@ -31,7 +33,8 @@ from results.verdicts import language_gaps, open_gaps
 def make_claims(run: Run, level: float = LEVEL) -> Claims:
     """Every claim of a run. Raises UnreadableRun where samples are damaged."""
     settings, notes = gather(run)
-    parts = [_claims_of(setting, level) for setting in settings]
+    sizes = _sizes(run.records())
+    parts = [_claims_of(setting, level, sizes) for setting in settings]
     judges = cards(run)
     judged = win_rates(run, judges, level)
     return Claims(
@@ -51,10 +54,12 @@ def make_claims(run: Run, level: float = LEVEL) -> Claims:
         floors=tuple(floor for part in parts for floor in part.floors),
         win_rates=tuple(judged),
         judges=tuple(judges),
+        advice=_first_advice(settings, parts),
+        equal_bytes=tuple(item for part in parts for item in part.equal_bytes),
     )
 
 
-def _claims_of(setting: Setting, level: float) -> Claims:
+def _claims_of(setting: Setting, level: float, sizes: Mapping[str, float]) -> Claims:
     methods = setting.methods()
     is_rolling = setting.protocol == "rolling"
     notes: list[Sentence] = []
@@ -75,6 +80,13 @@ def _claims_of(setting: Setting, level: float) -> Claims:
     method_changes = [change for method in drawn for change in changes(setting, method, level)]
     notes += _spreads(method_changes)
     notes += _noise(setting)
+    weighed = {
+        method.label: max(sizes[draw.key] for draw in method.draws)
+        for method in methods
+        if all(draw.key in sizes for draw in method.draws)
+    }
+    named = {method.label for method in methods}
+    of_methods = [change for change in [*lost, *method_changes] if change.label in named]
     return Claims(
         level=level,
         changes=tuple(lost),
@@ -89,7 +101,30 @@ def _claims_of(setting: Setting, level: float) -> Claims:
         not_established=tuple(missing),
         notes=tuple(notes),
         floors=tuple(setting.floors.values()),
+        advice=tuple(advise(of_methods, comparisons, weighed, setting.name)) if is_rolling else (),
+        equal_bytes=tuple(equal_bytes(methods, comparisons, weighed, setting.name)),
     )
+
+
+def _first_advice(settings: Sequence[Setting], parts: Sequence[Claims]) -> tuple[Advice, ...]:
+    """That of each model's first setting that gives any: a first screen has no room for more."""
+    found: list[Advice] = []
+    advised: set[str] = set()
+    for setting, part in zip(settings, parts, strict=True):
+        weights = {variant.weights for variant in setting.variants.values()}
+        if part.advice and not weights & advised:
+            found += part.advice
+            advised |= weights
+    return tuple(found)
+
+
+def _sizes(records: Iterable[Record]) -> dict[str, float]:
+    """Variant key -> total bytes, where they were weighed."""
+    return {
+        record.cell.variant.key: record.estimates["total_bytes"].value
+        for record in records
+        if record.cell.task == "footprint" and "total_bytes" in record.estimates
+    }
 
 
 def _spreads(method_changes: Sequence[Change]) -> list[Sentence]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +12,7 @@ from results.estimate import Estimate
 from results.folds import quantities
 from results.labels import labels
 from results.record import Record
-from results.store import Run
+from results.store import Run, without_collector
 
 Columns = Mapping[str, tuple[float, ...]]
 """Quantity -> one value per item."""
@@ -54,10 +53,12 @@ def rounded(value: float) -> float:
 
 def from_record(run: Run, record: Record) -> Measured:
     """Raises UnreadableRun where the samples are damaged."""
-    samples = run.samples(record.cell.key) if record.status == "ok" else ()
+    rows = run.sample_rows(record.cell.key) if record.status == "ok" else []
     names, needed = quantities(tuple(record.estimates))
-    samples = tuple(sample for sample in samples if all(name in sample.quantities for name in needed))
-    kept = [name for name in names if any(name in sample.quantities for sample in samples)]
+    if needed:
+        rows = [row for row in rows if all(name in row["quantities"] for name in needed)]
+    sums = [row["quantities"] for row in rows]
+    kept = [name for name in names if any(name in of for of in sums)]
     return Measured(
         cell=record.cell,
         status=record.status,
@@ -67,21 +68,16 @@ def from_record(run: Run, record: Record) -> Measured:
         created=record.created,
         environment=run.environment(record.environment) if record.environment else None,
         notes=record.notes,
-        ids=tuple(sample.id for sample in samples) if kept else (),
-        groups=tuple(sample.group for sample in samples) if kept else (),
-        columns={name: tuple(rounded(sample.quantities.get(name, 0.0)) for sample in samples) for name in kept},
+        ids=tuple([row["id"] for row in rows]) if kept else (),
+        groups=tuple([row["group"] for row in rows]) if kept else (),
+        columns={name: tuple([rounded(of.get(name, 0.0)) for of in sums]) for name in kept},
     )
 
 
 def from_run(run: Run) -> list[Measured]:
     """Every cell of a run, by its latest record, in the order of the run."""
-    was_on = gc.isenabled()
-    gc.disable()  # it would walk the samples of two thousand records again and again
-    try:
+    with without_collector():  # it would walk the samples of two thousand records again and again
         return [from_record(run, record) for record in run.records()]
-    finally:
-        if was_on:
-            gc.enable()
 
 
 @dataclass(frozen=True)
@@ -129,7 +125,7 @@ def stripped(variant: Variant) -> Variant:
         dtype="",
         device="",
         revision=None,
-        calibration=None if variant.calibration is None else "",
+        calibration=None if variant.calibration is None else variant.calibration_label or "",
     )
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -95,14 +96,17 @@ def damage(languages: Sequence[Sequence[Term]], scale: Scale, windows: bool = Fa
     Raises NotComparable where no item is shared, a side lacks the metric's sums, or a relative damage has no base.
     """
     names = [name for name in (scale.fold.numerator, scale.fold.denominator) if name]
-    rows, groups, counts = [], [], []
+    rows: list[list[Array]] = []
+    groups: list[Sequence[str]] = []
+    counts = []
     for terms in languages:
         sides = [one for term in terms for one in (term.q, term.o) if one is not None]
         for one in sides:
             if lacking := [name for name in names if name not in one.columns]:
                 raise NotComparable(f"the items keep no {' and no '.join(lacking)}")
         chosen, lacking_items, extra = _shared(sides)
-        groups.append([sides[0].groups[i] for i in chosen[0]] if chosen[0] else [])
+        every = chosen[0] is EVERYTHING[len(sides[0].ids)]
+        groups.append(sides[0].groups if every else [sides[0].groups[i] for i in chosen[0]])
         rows.append([_pick(one, names, at) for one, at in zip(sides, chosen, strict=True)])
         counts.append((lacking_items, extra))
     if len(languages) == 2:
@@ -155,7 +159,7 @@ def _pick(one: Side, names: Sequence[str], at: Sequence[int]) -> Array:
     return whole if len(at) == len(whole) and at is EVERYTHING[len(at)] else whole[at]
 
 
-def _parallel(rows: list[list[Array]], groups: list[list[str]]) -> tuple[list[list[Array]], list[list[str]]]:
+def _parallel(rows: list[list[Array]], groups: list[Sequence[str]]) -> tuple[list[list[Array]], list[Sequence[str]]]:
     """Both languages on the alignment ids they share, in the order of the first."""
     if groups[0] == groups[1] and len(set(groups[0])) == len(groups[0]):
         return rows, groups
@@ -167,13 +171,20 @@ def _parallel(rows: list[list[Array]], groups: list[list[str]]) -> tuple[list[li
 
 def _by_passage(columns: Array, groups: Sequence[str]) -> tuple[Array, tuple[str, ...]]:
     """Items of one passage (alignment ids ``passage#question``) summed, and the passages' names."""
+    passages, places = _passages(tuple(groups))
+    if len(passages) == len(groups):
+        return columns, passages
+    summed = np.zeros((len(passages), columns.shape[1]))
+    np.add.at(summed, places, columns)
+    return summed, passages
+
+
+@lru_cache(maxsize=256)
+def _passages(groups: tuple[str, ...]) -> tuple[tuple[str, ...], list[int]]:
+    """The passages of items by alignment id, and each item's place among them; every rule asks for the same few."""
     names = [name.rpartition("#")[0] or name for name in groups]
     place = {name: i for i, name in enumerate(dict.fromkeys(names))}
-    if len(place) == len(names):
-        return columns, tuple(place)
-    summed = np.zeros((len(place), columns.shape[1]))
-    np.add.at(summed, [place[name] for name in names], columns)
-    return summed, tuple(place)
+    return tuple(place), [place[name] for name in names]
 
 
 def _value(sums: Array, fold: Fold) -> Array:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Callable, Iterable
 
 from results.cell import Scalar, Variant, digest_of
 
@@ -20,22 +19,25 @@ def labels(variants: Iterable[Variant]) -> dict[str, str]:
     everyone = list(unique.values())
     shown = _differing_params(everyone)
     calibrations = _calibrations(everyone)
+    # Looked up once a group: thousands of variants would else be compared with each other.
+    everywhere = _differing(everyone, ("dtype", "device", "weights"))
+    by_method = {name: _differing(of, ("seed", "code")) for name, of in _grouped(everyone, _method).items()}
+    drawn = {name: _differing(of, ("draw",)) for name, of in _grouped(everyone, method_key).items()}
     named = {}
     for key, variant in unique.items():
         words = [variant.method, *_params(variant, shown)]
         parts = [" ".join(words)]
         if variant.calibration is not None and calibrations.get(variant.calibration_label or ""):
             parts.append(f"calibrated on {calibrations[variant.calibration_label or '']}")
-        if variant.calibration is not None and _differ(_siblings(variant, everyone), "draw"):
+        if variant.calibration is not None and drawn[method_key(variant)]:
             parts.append(f"draw {variant.draw}")
         for name in ("dtype", "device"):
-            if _differ(everyone, name):
+            if name in everywhere:
                 parts.append(str(getattr(variant, name)))
         for name in ("seed", "code"):
-            of_method = [v for v in everyone if v.method == variant.method]
-            if _differ(of_method, name):
+            if name in by_method[variant.method]:
                 parts.append(f"{name} {getattr(variant, name)}")
-        model = f"{short_model(variant.model)}: " if _differ(everyone, "weights") else ""
+        model = f"{short_model(variant.model)}: " if "weights" in everywhere else ""
         named[key] = model + ", ".join(parts)
     count = Counter(named.values())
     return {key: label if count[label] == 1 else f"{label} #{key[:6]}" for key, label in named.items()}
@@ -43,7 +45,7 @@ def labels(variants: Iterable[Variant]) -> dict[str, str]:
 
 def method_key(variant: Variant) -> str:
     """What all calibration draws of one variant share."""
-    identity = asdict(variant)
+    identity = variant.to_json()
     for name in ("model", "revision", "draw", "calibration"):
         del identity[name]
     return digest_of(identity)
@@ -108,10 +110,17 @@ def _mix(words: str) -> str:
     return f"{len(parts)} languages" if equal else words
 
 
-def _siblings(variant: Variant, variants: list[Variant]) -> list[Variant]:
-    key = method_key(variant)
-    return [other for other in variants if method_key(other) == key]
+def _method(variant: Variant) -> str:
+    return variant.method
 
 
-def _differ(variants: list[Variant], name: str) -> bool:
-    return len({getattr(variant, name) for variant in variants}) > 1
+def _grouped(variants: Iterable[Variant], name: Callable[[Variant], str]) -> dict[str, list[Variant]]:
+    found: dict[str, list[Variant]] = {}
+    for variant in variants:
+        found.setdefault(name(variant), []).append(variant)
+    return found
+
+
+def _differing(variants: list[Variant], names: Iterable[str]) -> set[str]:
+    """Those of ``names`` in which the variants are not all alike."""
+    return {name for name in names if len({getattr(variant, name) for variant in variants}) > 1}

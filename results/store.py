@@ -14,48 +14,27 @@ never points at samples that were lost, and samples that were cut short or alter
 from __future__ import annotations
 
 import gc
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from results.cell import Cell, Variant, digest_of
 from results.conversation import Conversation
 from results.environment import Environment
-from results.estimate import Estimate, Sample
+from results.estimate import Sample
 from results.files import append_line, create_folder, read_lines, repair, replace
+from results.lines import ANSWERS, SAMPLES, Line, digest, line_bytes, migrate, record_of, sample_bytes, values_of
 from results.lock import release, take_lock
-from results.record import SCHEMA, Record
+from results.record import Record
 
 RECORDS = "records.jsonl"
 ENVIRONMENTS = "environments.jsonl"
-SAMPLES, ANSWERS = "samples", "answers"
-"""Folders of files that a record points at, and what its line calls them."""
 
 
 class UnreadableRun(ValueError):
     """The run is missing, damaged or written by a newer version; the message names file and line."""
-
-
-class Line(NamedTuple):
-    """One parsed line of records.jsonl and where it stands."""
-
-    number: int
-    value: dict[str, Any]
-
-
-def migrate(value: Mapping[str, Any]) -> dict[str, Any]:
-    """A record's JSON of any known schema as JSON of the present one. Raises ValueError for an unknown schema."""
-    schema = value.get("schema")
-    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
-        raise ValueError(f"its schema is {schema!r}, and schemas are numbered 1 to {SCHEMA}")
-    if schema > SCHEMA:
-        raise ValueError(
-            f"its schema is {schema}, and this version of langgap reads schemas 1 to {SCHEMA}; install a newer langgap"
-        )
-    return dict(value)
 
 
 class Run:
@@ -88,7 +67,7 @@ class Run:
             lock = take_lock(folder)
         run = cls(folder, write, lock, [])
         try:
-            with _without_collector():
+            with without_collector():
                 run._load()
         except BaseException:
             run.close()
@@ -114,12 +93,12 @@ class Run:
         """Keep one record, its samples and conversations: on disk when this returns. StoreError if they cannot be."""
         self._require_write()
         value = record.to_json()
-        told = b"".join(_line_bytes(conversation.to_json()) for conversation in conversations)
-        for kind, content in ((SAMPLES, _sample_bytes(samples)), (ANSWERS, told)):
+        told = b"".join(line_bytes(conversation.to_json()) for conversation in conversations)
+        for kind, content in ((SAMPLES, sample_bytes(samples)), (ANSWERS, told)):
             if content:
-                value[kind] = {"digest": _digest(content), "size": len(content)}
+                value[kind] = {"digest": digest(content), "size": len(content)}
                 replace(self._path(kind, record.cell.key, value[kind]["digest"]), content)
-        append_line(self.folder / RECORDS, _line_bytes(value))
+        append_line(self.folder / RECORDS, line_bytes(value))
         self._count += 1
         self._lines[record.cell.key] = Line(self._count, value)
         self._records[record.cell.key] = record
@@ -127,7 +106,7 @@ class Run:
     def records(self) -> list[Record]:
         """The latest record of every key, in the order in which the keys first appeared."""
         variants: dict[str, Variant] = {}
-        with _without_collector():
+        with without_collector():
             for key, line in self._lines.items():
                 if key not in self._records:
                     self._records[key] = self._record(line, variants)
@@ -145,7 +124,11 @@ class Run:
 
     def samples(self, key: str) -> tuple[Sample, ...]:
         """The samples of a cell's latest record; UnreadableRun if they were cut short, altered or lost."""
-        return tuple(Sample(**value) for value in self._kept(SAMPLES, key))
+        return tuple(Sample(**value) for value in self.sample_rows(key))
+
+    def sample_rows(self, key: str) -> list[dict[str, Any]]:
+        """The same as they stand in the file, for whoever reads the samples of thousands of cells."""
+        return self._kept(SAMPLES, key)
 
     def conversations(self, key: str) -> list[Conversation]:
         """The answers behind a cell's latest record, in the order of the questions; UnreadableRun as for samples."""
@@ -167,9 +150,9 @@ class Run:
                 f"{path} was cut short or added to: it has {len(content)} bytes and its record says {kept['size']}. "
                 f"{_REMEASURE}"
             )
-        if _digest(content) != kept["digest"]:
+        if digest(content) != kept["digest"]:
             raise UnreadableRun(f"{path} was altered: its digest is not the one in its record. {_REMEASURE}")
-        return [json.loads(row) for row in content.splitlines()]
+        return values_of(content)
 
     def environment(self, digest: str) -> Environment | None:
         """What produced the records that carry this digest; None if it was never stored."""
@@ -181,7 +164,7 @@ class Run:
         value = environment.to_json()
         digest = digest_of(value)
         if digest not in self._environments:
-            append_line(self.folder / ENVIRONMENTS, _line_bytes({"digest": digest, "environment": value}))
+            append_line(self.folder / ENVIRONMENTS, line_bytes({"digest": digest, "environment": value}))
             self._environments[digest] = environment
         return digest
 
@@ -189,7 +172,7 @@ class Run:
         """Keep a resolved configuration as ``sweep-<digest>.toml``; the same text gives the same file."""
         self._require_write()
         content = text.encode()
-        path = self.folder / f"sweep-{_digest(content)}.toml"
+        path = self.folder / f"sweep-{digest(content)}.toml"
         if not path.exists():
             replace(path, content)
         return path
@@ -227,7 +210,7 @@ class Run:
         good = 0
         for number, line in enumerate(lines, start=1):
             try:
-                value = json.loads(line)
+                value = json.loads(str(line, "utf-8"))  # of bytes it would guess the encoding, for each line
                 if not isinstance(value, dict):
                     raise ValueError("it is not a JSON object")
             except ValueError as error:
@@ -250,15 +233,8 @@ class Run:
                 repair(path, good)
 
     def _record(self, line: Line, variants: dict[str, Variant]) -> Record:
-        """A Record of a line; equal variants are built once, so that their keys are hashed once."""
-        fields = {k: v for k, v in line.value.items() if k not in ("key", "cell", "estimates", SAMPLES, ANSWERS)}
         try:
-            cell = dict(line.value["cell"])
-            name = json.dumps(cell["variant"], sort_keys=True)
-            if name not in variants:
-                variants[name] = Variant(**cell["variant"])
-            estimates = {name: Estimate(**e) for name, e in line.value["estimates"].items()}
-            return Record(cell=Cell(**{**cell, "variant": variants[name]}), estimates=estimates, **fields)
+            return record_of(line.value, variants)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UnreadableRun(f"{self.folder / RECORDS}, line {line.number}: no record ({error})") from None
 
@@ -296,8 +272,8 @@ _REMEASURE = "Delete the file and run the same sweep again: only this cell is me
 
 
 @contextmanager
-def _without_collector() -> Iterator[None]:
-    """Pause the cycle collector: it walks all the objects again and again while we make 100,000 lines of them."""
+def without_collector() -> Iterator[None]:
+    """Pause the cycle collector: it walks all the objects again and again while 100,000 of them are made."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -305,18 +281,3 @@ def _without_collector() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
-def _line_bytes(value: Mapping[str, Any]) -> bytes:
-    # A lone surrogate (a model may write one) becomes its JSON escape and so survives the way to disk and back.
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode("utf-8", "backslashreplace") + b"\n"
-
-
-def _sample_bytes(samples: Iterable[Sample]) -> bytes:
-    rows = ({k: v for k, v in sample.__dict__.items() if v is not None} for sample in samples)
-    return b"".join(_line_bytes({**row, "quantities": dict(row["quantities"])}) for row in rows)

@@ -103,7 +103,7 @@ def test_libraries_are_imported_only_where_they_belong(library):
 
 
 @pytest.mark.parametrize(
-    "name", ["cell", "metric", "estimate", "flips", "record", "store", "files", "lock", "environment"]
+    "name", ["cell", "metric", "estimate", "flips", "record", "lines", "store", "files", "lock", "environment"]
 )
 def test_vocabulary_and_store_use_the_standard_library_only(name):
     used = {name for name, _ in imported(ROOT / "results" / f"{name}.py")}

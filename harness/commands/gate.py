@@ -6,21 +6,24 @@ import argparse
 import os
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.commands._text import Commands, add_command, add_json, at_least, print_json
 from harness.exits import ExitCode
 from harness.problems import UserError
 
 if TYPE_CHECKING:
+    from results.baseline_file import Baseline
     from results.gate import Gate
     from results.policy import Policy
     from results.store import Run
 
 GATE = """
 Compare a run with a saved baseline, item by item, and say of every rule of the policy whether it
-passes, fails, or cannot be told. Measures nothing; docs/ci.md has workflows to copy.
+passes, fails, or cannot be told. Measures nothing; docs/ci.md has workflows to copy. The verdict is
+kept as gate.json in the run folder, and `langgap report` shows it.
 
 exit codes:
   0 all blocking rules passed   1 one failed   4 it cannot be told, and the policy makes that block
@@ -52,6 +55,7 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> ExitCode:
+    from results.baseline_file import read_baseline
     from results.policy import read_policy
     from results.store import Run
 
@@ -68,13 +72,14 @@ def run(args: argparse.Namespace) -> ExitCode:
         print(f"langgap: {notice}", file=sys.stderr)
     if args.self_test:
         return _self_test(args, policy, opened)
-    gate = _make(args, policy, opened)
+    baseline = read_baseline(args.baseline)
+    gate = _make(args, policy, opened, baseline)
     code = exit_code(gate)
+    told = _told(args, gate, baseline, code)
+    _keep(args.run_folder, opened, told)
     _write(args, gate, time.perf_counter() - started)
     if args.json:
-        from reports.gate_json import gate_json
-
-        print_json({**gate_json(gate), "exit_code": int(code)})
+        print_json(told)
     else:
         from rich.console import Console
 
@@ -98,12 +103,10 @@ def exit_code(gate: Gate) -> ExitCode:
     return ExitCode.OK
 
 
-def _make(args: argparse.Namespace, policy: Policy, opened: Run) -> Gate:
-    from results.baseline_file import read_baseline
+def _make(args: argparse.Namespace, policy: Policy, opened: Run, baseline: Baseline) -> Gate:
     from results.comparison_cells import from_run
     from results.gate import make_gate
 
-    baseline = read_baseline(args.baseline)
     cells = from_run(opened)
     if not any(one.status == "ok" for one in cells):
         raise UserError(
@@ -111,6 +114,25 @@ def _make(args: argparse.Namespace, policy: Policy, opened: Run) -> Gate:
             ExitCode.BASELINE,
         )
     return make_gate(policy, baseline.cells, cells)
+
+
+def _told(args: argparse.Namespace, gate: Gate, baseline: Baseline, code: ExitCode) -> dict[str, Any]:
+    from reports.gate_json import gate_json
+
+    last = baseline.changes[-1] if baseline.changes else None
+    about = {name: getattr(last, name, None) for name in ("date", "who", "why", "commit")}
+    return {**gate_json(gate), "baseline": {"file": args.baseline.name, **about}, "exit_code": int(code)}
+
+
+def _keep(folder: Path, opened: Run, told: dict[str, Any]) -> None:
+    """The verdict beside the run, for its page. A run that cannot be written to is judged all the same."""
+    from reports.gate_file import keep_gate
+    from results.files import StoreError
+
+    try:
+        keep_gate(folder, opened.records(), told, datetime.now(UTC).isoformat(timespec="seconds"))
+    except StoreError as error:
+        print(f"langgap: the verdict is not kept beside the run, so no page will show it: {error}", file=sys.stderr)
 
 
 def _write(args: argparse.Namespace, gate: Gate, seconds: float) -> None:

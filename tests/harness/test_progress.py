@@ -78,23 +78,52 @@ def test_away_from_a_terminal_a_phase_is_heard_of_only_when_it_is_long(monkeypat
     assert stream.getvalue().splitlines() == ["  ... reading: 21 of 50", "  ... reading: 42 of 50"]
 
 
-def test_on_a_terminal_there_is_a_bar_and_the_lines_stay_above_it(monkeypatch):
+def on_terminal(monkeypatch, *records, height=40):
+    """What a terminal was sent, without its control sequences."""
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("LINES", str(height))
     stream = Terminal()
     with reporting(stream) as reporter:
-        reporter.expect(2, already=1)
+        reporter.expect(len(records), already=1)
         reporter.phase("rounding blocks", 1, 18)
         reporter.notice("[red]no markup[/red]")
-        reporter.finished(record(estimates={"perplexity": Estimate(20.0)}), "rtn 4-bit")
-        shown = reporter._bar.get_renderable()
+        for label, each in records:
+            reporter.finished(each, label)
         bars = {task.description: (task.completed, task.total) for task in reporter._bar.tasks}
-    assert bars == {"cells": (1, 2), "rounding blocks": (1, 18)}
-    assert shown is not None
-    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
+        assert bars == {"cells": (len(records), len(records)), "rounding blocks": (1, 18)}
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
+
+
+def test_on_a_terminal_finished_cells_are_a_table_and_only_what_went_wrong_is_a_line(monkeypatch):
+    plain = on_terminal(
+        monkeypatch,
+        ("none", record(language="en", estimates={"perplexity": Estimate(20.0)})),
+        ("none", record(estimates={"perplexity": Estimate(31.4159)})),
+        ("none", record(task="footprint", language="und", estimates={"total_bytes": Estimate(8.0)})),
+        ("[b]rtn[/b]", record("failed", reason="no 3 GB left")),
+    )
     assert "note: [red]no markup[/red]" in plain
-    assert "[1/2] ok rtn 4-bit perplexity ko ppl=20" in plain
-    assert "cells" in plain
+    assert "[4/4] failed [b]rtn[/b] perplexity ko (no 3 GB left)" in plain
+    assert "ok none" not in plain
+    rows = [line.split() for line in plain.splitlines()]
+    assert ["variant", "en", "ko", "ok", "failed", "skipped"] in rows
+    assert ["none", "20", "31.42", "3"] in rows
+    assert ["[b]rtn[/b]", "failed", "1"] in rows
+
+
+def test_a_win_rate_is_a_line_on_a_terminal_too(monkeypatch):
+    plain = on_terminal(monkeypatch, ("awq", record(task="pairwise", estimates={"win_rate": Estimate(0.5)})))
+    assert "[1/1] ok awq pairwise ko win=0.5" in plain
+
+
+def test_a_low_terminal_shows_the_latest_variants(monkeypatch):
+    many = [(f"v{i}", record(estimates={"perplexity": Estimate(20.0)})) for i in range(30)]
+    plain = on_terminal(monkeypatch, *many, height=20)
+    last = plain[plain.rindex("variant") :]
+    assert "v29" in last
+    assert "v20" in last
+    assert "v19" not in last
 
 
 def test_it_speaks_on_stderr(capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from dataclasses import replace
 
 import pytest
@@ -193,6 +194,13 @@ def test_seconds_are_told_once_by_phase(jobs):
     assert [set(seconds) for seconds in found[1:]] == [{"read", "measure"}] * 4
 
 
+def test_what_compressing_took_is_told_where_it_was_done(jobs):
+    _, rtn = jobs(task=[{"name": "footprint"}])
+    first, second = (outcomes(rtn)["footprint", "und"].record.notes["compressing"] for _ in range(2))
+    assert re.fullmatch(r"[\d,]+ MB at most, the whole process with libraries", first)
+    assert second == "not needed: the artifact lay in the cache"
+
+
 def test_jobs_are_taken_one_by_one_so_that_a_later_one_can_depend_on_records(monkeypatch):
     happened = []
 
@@ -242,10 +250,15 @@ def test_what_a_method_says_of_an_artifact_reaches_its_records(tmp_path):
     assert variant._notes(Compressed(tmp_path, "d", notes={"kept": "3 neurons"})) == {"kept": "3 neurons"}
 
 
-def test_of_many_untouched_layers_the_first_three_are_named(tmp_path):
-    untouched = {f"layer {number}": "64 does not divide 32" for number in range(5)}
+def test_untouched_layers_that_are_alike_are_told_together(tmp_path):
+    untouched = {f"model.layers.{number}.mlp.up_proj": "64 does not divide 32" for number in (0, 1, 2, 5)}
+    untouched |= {"lm_head": "stays"}
     assert variant._notes(Compressed(tmp_path, "d", untouched)) == {
-        "untouched": "5 layers left as they were (layer 0: 64 does not divide 32; layer 1: 64 does not divide 32; "
-        "layer 2: 64 does not divide 32; and 2 more)"
+        "untouched": "5 layers left as they were (model.layers.0-2,5.mlp.up_proj: 64 does not divide 32; "
+        "lm_head: stays)"
     }
+    many = {f"layer {chr(97 + number)}": f"reason {number}" for number in range(20)}
+    assert variant._notes(Compressed(tmp_path, "d", many))["untouched"].endswith(
+        "layer l: reason 11; and 8 more reasons)"
+    )
     assert variant._notes(Compressed(tmp_path, "d")) == {}

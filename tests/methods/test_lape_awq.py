@@ -246,6 +246,10 @@ def test_what_is_kept_is_told_in_the_artifact_and_to_the_records(tmp_path: Path,
         f"{sum(counts)} of 256 neurons (language:en, as many as of ko) kept in float16"
     )
     assert "unstable" in made.notes["split_half_overlap"]
+    by_block = json.loads(made.notes["neurons_by_block"])
+    assert by_block.pop("kept") == counts
+    assert by_block["ko"] == counts
+    assert {language: sum(blocks) for language, blocks in by_block.items()} == kept["selected"]
 
 
 def test_a_run_cut_short_gives_the_same_artifact(tmp_path: Path, tiny_source: Make) -> None:

@@ -17,6 +17,7 @@ from results.record import Record
 from results.store import Run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "results"))  # for its judged run
+sys.path.insert(0, str(Path(__file__).parent))  # for chrome and rich_run
 
 PASSAGES = 12
 SENTENCES = 5

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from reports import html as page_module
+from reports import plot_files
 from reports.html import write_report
 from reports.plots import Panel, panel_figure
 
@@ -194,7 +194,7 @@ def test_png_without_glyphs_is_skipped_by_name(
 ) -> None:
     folder = tmp_path / "run"
     shutil.copytree(run_folder, folder)
-    monkeypatch.setattr(page_module, "fonts_for", lambda text: ([], "한" if "한" in text else ""))
+    monkeypatch.setattr(plot_files, "fonts_for", lambda text: ([], "한" if "한" in text else ""))
     heard: list[str] = []
     write_report(folder, notice=heard.append)
     assert any("changes" in notice and "한" in notice and "fonts-noto-cjk" in notice for notice in heard)

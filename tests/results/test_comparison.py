@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from results.cell import Cell, Variant
 from results.comparison import gathered, mismatches, staleness
-from results.comparison_cells import couples, from_run
+from results.comparison_cells import Measured, couples, from_run
 from results.store import Run
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -90,10 +91,28 @@ def test_staleness(gate_cells):
     assert "cells of the baseline are older than 7 days (the oldest: 21)" in old
     assert staleness(cells, None, NOW) == []
     gone, soon = (
-        staleness([replace(cells[0], notes={"shutdown_date": date})], None, NOW)
+        staleness([replace(cells[0], notes={"judge_shutdown": date})], None, NOW)
         for date in ("2026-10-23", "2026-12-01")
     )
     assert gone == ["the judge of the baseline was to be shut down on 2026-10-23: its win rates cannot be repeated"]
     assert soon == ["the judge of the baseline is to be shut down on 2026-12-01: judge again with another soon"]
     environment = replace(cells[0].environment, dirty=True)
     assert "uncommitted changes" in staleness([replace(cells[0], environment=environment)], None, NOW)[0]
+
+
+def test_calibration_mixes_keep_their_names_and_their_cells_whatever_was_drawn():
+    """Each mix was calibrated anew, so that no fingerprint of before tells which is which."""
+
+    def cells(drawn):
+        made = [
+            Variant("m", "w", "gptq", {"bits": 4}, calibration=f"{drawn}{mix}", calibration_label=f"bundled {mix}")
+            for mix in ("en:1", "en:1 ko:1")
+        ]
+        return [Measured(Cell(variant, "perplexity", 1, "ko", "t"), "ok") for variant in made]
+
+    found = couples(cells("a"), reversed(cells("b")))
+    told = {c.place.variant: {s.cell.variant.calibration_label for s in (c.expected, c.found)} for c in found}
+    assert told == {
+        "gptq 4-bit, calibrated on en:1": {"bundled en:1"},
+        "gptq 4-bit, calibrated on en:1 ko:1": {"bundled en:1 ko:1"},
+    }

@@ -19,9 +19,10 @@ from results.cell import Cell, Variant
 from results.environment import Environment
 from results.estimate import Estimate, Sample
 from results.files import StoreError
+from results.lines import line_bytes, migrate
 from results.lock import RunLocked
 from results.record import SCHEMA, Record
-from results.store import Run, UnreadableRun, migrate
+from results.store import Run, UnreadableRun
 
 ROOT = Path(store.__file__).resolve().parent.parent
 
@@ -392,7 +393,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_many_lines_open_fast(tmp_path: Path) -> None:
     """A twentieth of 100,000 lines; on two slow cores the whole takes about 4 s to open and 6 s to make records of."""
-    line = store._line_bytes(a_record("en").to_json())
+    line = line_bytes(a_record("en").to_json())
     key = a_cell("en").key.encode()
     with (tmp_path / "records.jsonl").open("wb") as file:
         for i in range(5000):

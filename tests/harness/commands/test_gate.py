@@ -9,6 +9,7 @@ import pytest
 
 from harness.cli import main
 from harness.exits import ExitCode
+from results.files import StoreError
 
 RULES = """
 [[rule]]
@@ -47,6 +48,24 @@ class TestExitCodes:
         code, out, err = gate()
         assert (code, err) == (ExitCode.OK, "")
         assert "✓ PASS: every blocking check passed" in out
+
+    def test_the_verdict_is_kept_in_the_run_folder_for_its_page(self, gate, tmp_path):
+        _, out, _ = gate("--json", worse={("awq", "ko"): 2.0}, noise=0.05)
+        kept = json.loads((tmp_path / "run" / "gate.json").read_text(encoding="utf-8"))
+        told = json.loads(out)
+        assert {key: kept[key] for key in told} == told
+        assert (kept["state"], kept["exit_code"]) == ("fail", ExitCode.REGRESSED)
+        assert (kept["baseline"]["file"], kept["baseline"]["why"]) == ("base.lock", "first baseline")
+
+    def test_a_run_that_cannot_be_written_to_is_judged_all_the_same(self, gate, monkeypatch):
+        def full(path, content):
+            raise StoreError.of(path, OSError(28, "No space left on device"))
+
+        monkeypatch.setattr("reports.gate_file.replace", full)
+        code, _, err = gate()
+        assert code == ExitCode.OK
+        assert "the verdict is not kept beside the run" in err
+        assert "No space left on device" in err
 
     def test_1_when_only_korean_suffers(self, gate):
         code, out, _ = gate(worse={("awq", "ko"): 2.0}, noise=0.05)

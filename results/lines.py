@@ -1,0 +1,71 @@
+"""One line of a run's files, as bytes and as values: the part of the store that knows JSON and schemas."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from results.cell import Cell, Variant
+from results.estimate import Estimate, Sample
+from results.record import SCHEMA, Record
+
+SAMPLES, ANSWERS = "samples", "answers"
+"""Folders of files that a record points at, and what its line calls them."""
+
+
+class Line(NamedTuple):
+    """One parsed line of records.jsonl and where it stands."""
+
+    number: int
+    value: dict[str, Any]
+
+
+def migrate(value: dict[str, Any]) -> dict[str, Any]:
+    """A record's JSON of any known schema as JSON of the present one. Raises ValueError for an unknown schema."""
+    schema = value.get("schema")
+    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
+        raise ValueError(f"its schema is {schema!r}, and schemas are numbered 1 to {SCHEMA}")
+    if schema > SCHEMA:
+        raise ValueError(
+            f"its schema is {schema}, and this version of langgap reads schemas 1 to {SCHEMA}; install a newer langgap"
+        )
+    return value
+
+
+def record_of(value: Mapping[str, Any], variants: dict[str, Variant]) -> Record:
+    """The Record of a line; equal variants are built once, so that their keys are hashed once.
+
+    Raises KeyError, TypeError, ValueError or AttributeError for what is no record.
+    """
+    fields = {k: v for k, v in value.items() if k not in ("key", "cell", "estimates", SAMPLES, ANSWERS)}
+    cell = dict(value["cell"])
+    name = json.dumps(cell["variant"], sort_keys=True)
+    if name not in variants:
+        variants[name] = Variant(**cell["variant"])
+    estimates = {name: Estimate(**e) for name, e in value["estimates"].items()}
+    return Record(cell=Cell(**{**cell, "variant": variants[name]}), estimates=estimates, **fields)
+
+
+def digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def line_bytes(value: Mapping[str, Any]) -> bytes:
+    # A lone surrogate (a model may write one) becomes its JSON escape and so survives the way to disk and back.
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def sample_bytes(samples: Iterable[Sample]) -> bytes:
+    rows = ({k: v for k, v in sample.__dict__.items() if v is not None} for sample in samples)
+    return b"".join(line_bytes({**row, "quantities": dict(row["quantities"])}) for row in rows)
+
+
+def values_of(content: bytes) -> list[dict[str, Any]]:
+    """What the lines of a file hold: one text for the parser, which thousands of calls would wait for.
+
+    Within a line a line break is an escape, so every one ends a line.
+    """
+    return json.loads(f"[{content.decode().rstrip().replace(chr(10), ',')}]")
