@@ -1,17 +1,18 @@
-"""Answers written many at once beside one by one: seconds, their ratio, and where the greedy texts part.
+"""Answers written many at once, one by one, and the bare model's steps: seconds, ratios, and where greedy texts part.
 
-    OMP_NUM_THREADS=2 python benchmarks/answers.py [--quick] [--questions 24] [--tokens 64] [--dtype float32]
+    OMP_NUM_THREADS=2 python benchmarks/answers.py [--quick] [--languages en,ko] [--questions 6] [--tokens 64]
 
-The first turn of bundled questions in one language. Where two texts part, the row says how far apart the two likeliest
-tokens' logits were there when written alone: 0 or the last bit of the dtype is a numeric tie. `--quick` takes 8
-questions and 32 tokens. Both sides are warmed up; threads are torch's.
+The first turn of bundled questions. *Bare* is the same batch through the model's own forward as often, with nothing
+chosen, stopped or decoded. Where two texts part, the row says how far apart the two likeliest tokens' logits were there
+when written alone: 0 or the last bit of the dtype is a numeric tie. `--quick` takes 3 questions and 16 tokens. Seconds
+are of the wall and of the processor: on a busy machine, go by the second. Threads are torch's.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +21,57 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="bundled:gemma-3-270m", help="any model, or an artifact's folder")
     parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--language", default="ko")
-    parser.add_argument("--questions", type=int, default=24)
+    parser.add_argument("--languages", default="en,ko")
+    parser.add_argument("--questions", type=int, default=6, help="in each language")
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     if args.quick:
-        args.questions, args.tokens = 8, 32
+        args.questions, args.tokens = 3, 16
     lm = language_model(args.model, args.dtype)
-    requests, ending = prompts(lm, args.language, args.questions, args.tokens)
+    requests = [
+        request
+        for language in args.languages.split(",")
+        for request in prompts(lm, language, args.questions, args.tokens)
+    ]
     lm.head()
-    ids(lm, requests[:2], ending, 2)
-    together, batched, batched_cpu = ids(lm, requests, ending, len(requests))
-    alone, single, single_cpu = ids(lm, requests, ending, 1)
-    new = sum(map(len, alone))
-    print(f"{len(requests)} questions in {args.language}, {new} new tokens, {lm.dtypes()['body']}")
-    print(f"one by one  {single:7.1f} s  {new / single:7.1f} tokens/s  {single_cpu:7.1f} s of processor time")
-    print(f"batched     {batched:7.1f} s  {sum(map(len, together)) / batched:7.1f} tokens/s  {batched_cpu:7.1f} s")
-    print(f"ratio       {single / new * sum(map(len, together)) / batched:7.2f}")
-    print(f"same texts  {sum(a == b for a, b in zip(alone, together, strict=True))} of {len(alone)}")
+    ids(lm, requests[:1], 1)
+    together, batched = timed(lambda: ids(lm, requests, len(requests)))
+    steps = max(map(len, together))
+    _, bare = timed(lambda: run(lm, requests, steps))
+    alone, single = timed(lambda: ids(lm, requests, 1))
+    new, also = sum(map(len, alone)), sum(map(len, together))
+    dtypes = lm.dtypes()
+    print(
+        f"{len(requests)} questions in {args.languages}, {new} new tokens, body {dtypes['body']}, head {dtypes['head']}"
+    )
+    print("               wall s   processor s   ms a step (processor)   new tokens a second (processor)")
+    for name, seconds, count, tokens in (
+        ("one by one", single, new, new),
+        ("batched", batched, steps, also),
+        ("bare, batched", bare, steps, also),
+    ):
+        wall, own = seconds
+        print(f"{name:<13}  {wall:6.1f}  {own:12.1f}  {own / count * 1000:22.0f}  {tokens / own:32.1f}")
+    for name, which in (("wall", 0), ("processor", 1)):
+        ratio = single[which] / new * also / batched[which]
+        print(
+            f"batched beside one by one, {name}: {ratio:.2f}; bare beside batched: {bare[which] / batched[which]:.2f}"
+        )
+    print(f"same texts: {sum(a == b for a, b in zip(alone, together, strict=True))} of {len(alone)}")
     for place, (a, b) in enumerate(zip(alone, together, strict=True)):
         if a != b:
             step = next(i for i, (x, y) in enumerate(zip([*a, -1], [*b, -1], strict=False)) if x != y)
-            print(f"  question {place}: parts at token {step + 1}, {gap(lm, requests[place].ids, a[:step]):.3g} apart")
+            print(
+                f"  prompt {place + 1}: parts at token {step + 1}, {gap(lm, requests[place].ids, a[:step]):.3g} apart"
+            )
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, tuple[float, float]]:
+    """What it gives, and its wall and processor seconds."""
+    began, processor = time.perf_counter(), time.process_time()
+    found = work()
+    return found, (time.perf_counter() - began, time.process_time() - processor)
 
 
 def language_model(name: str, dtype: str) -> Any:
@@ -58,35 +87,56 @@ def language_model(name: str, dtype: str) -> Any:
     return LanguageModel(source.model(), source.tokenizer())
 
 
-def prompts(lm: Any, language: str, count: int, tokens: int) -> tuple[list[Any], Any]:
+def prompts(lm: Any, language: str, count: int, tokens: int) -> list[Any]:
     from harness.generation import Request
     from harness.prompting import template_of
     from harness.questions import asked
 
     template = template_of(lm, "auto", language)
     questions = asked("bundled", language, count)
-    return [Request(tuple(template.encode([q.turns[0]])), tokens) for q in questions], template.ending
+    return [Request(tuple(template.encode([q.turns[0]])), tokens, template.ending) for q in questions]
 
 
-def ids(lm: Any, requests: Sequence[Any], ending: Any, rows: int) -> tuple[list[list[int]], float, float]:
-    """The new tokens of each request, and the wall and processor seconds that all took, ``rows`` at once."""
+def ids(lm: Any, requests: Sequence[Any], rows: int) -> list[list[int]]:
+    """The new tokens of each request, written ``rows`` at once."""
     from harness import generation
 
     found: dict[int, list[int]] = {}
     real = generation._result
 
-    def kept(lm: Any, row: Any, ending: Any) -> Any:
+    def kept(lm: Any, row: Any) -> Any:
         found[row.place] = row.made
-        return real(lm, row, ending)
+        return real(lm, row)
 
     generation._result = kept
     try:
-        began, processor = time.perf_counter(), time.process_time()
-        generation.write(lm, requests, ending, lambda place, written: None, most_rows=rows)
-        seconds = time.perf_counter() - began, time.process_time() - processor
-        return [found[place] for place in range(len(requests))], *seconds
+        generation.write(lm, requests, lambda place, written: None, most_rows=rows)
+        return [found[place] for place in range(len(requests))]
     finally:
         generation._result = real
+
+
+def run(lm: Any, requests: Sequence[Any], steps: int) -> None:
+    """The model's forward on all prompts together, and on ``steps`` - 1 further tokens."""
+    import torch
+    from transformers import DynamicCache
+
+    width = max(len(request.ids) for request in requests)
+    row = torch.tensor([[*[0] * (width - len(request.ids)), *request.ids] for request in requests])
+    mask = torch.tensor([[*[0] * (width - len(r.ids)), *[1] * len(r.ids)] for r in requests])
+    positions, cache = (mask.cumsum(1) - 1).clamp(min=0), DynamicCache(config=lm.model.config)
+    with torch.inference_mode():
+        for _ in range(steps):
+            lm.model(
+                input_ids=row,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            row, positions = row[:, -1:], positions[:, -1:] + 1
+            mask = torch.cat([mask, mask.new_ones(len(requests), 1)], 1)
 
 
 def gap(lm: Any, prompt: Sequence[int], made: Sequence[int]) -> float:

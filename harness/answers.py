@@ -11,11 +11,13 @@ answer gets what room there is, or none: it is then empty and cut off, and the r
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.problems import UserError
 from harness.questions import asked, sample_id
 from judges.language import KOMT_EXEMPT, AnswerLanguage, language_of
 from judges.problems import JudgingError, listed
@@ -44,7 +46,7 @@ FIELDS = {
     "max_new_tokens": (1024, "an answer's longest, in tokens"),
     "temperature": ("greedy", "greedy, or category: FastChat's temperature for each category of questions"),
     "template": ("auto", "chat: the tokenizer's chat template; plain: for base models; auto: chat where there is one"),
-    "seed": (0, "of the draws, where temperature is category"),
+    "seed": (0, "of the draws, where temperature is category; greedy answers of a seed above 0 get smaller batches"),
     "limit": (None, "at most this many questions; the sweep's limit if not given"),
 }
 CODE = 1
@@ -78,18 +80,59 @@ def measure(
     Raises UserError for questions that are not to be had, and ValueError for a chat template that is not there or
     refuses, and for logits that are not finite.
     """
+    asking = _asking(lm, params, language, limit)
+    questions = asking.questions
+    conversations, short = _conversations(lm, [asking], answers, progress)
+    samples, estimates = folded(questions, conversations, short)
+    notes = _notes(lm, asking, samples, short)
+    return Measurement(samples, estimates, notes, tuple(conversations))
+
+
+def folded(
+    questions: Sequence[Question], conversations: Sequence[Conversation], short: Short | None = None
+) -> tuple[tuple[Sample, ...], dict[str, Estimate]]:
+    """What can be told of answers without a judge, whoever wrote them. ``conversations``: one for each question."""
+    rated = [_rated(q, c, short or {}) for q, c in zip(questions, conversations, strict=True)]
+    samples = tuple(
+        Sample(sample_id(question), question.group, _sums(turns))
+        for question, turns in zip(questions, rated, strict=True)
+    )
+    return samples, _estimates(questions, rated)
+
+
+def write_ahead(
+    lm: LanguageModel,
+    sets: Iterable[tuple[Mapping[str, Scalar], str, int | None]],
+    answers: Path,
+    progress: Progress = silent,
+) -> None:
+    """Write what several calls of ``measure`` will ask, (params, language, limit) each, in common batches.
+
+    A step of a few rows takes as long as a step of one, for it is spent on reading the weights. What cannot be asked
+    is left to its ``measure``, which tells why.
+    """
+    askings = []
+    for of in sets:
+        with suppress(UserError, ValueError):
+            askings.append(_asking(lm, *of))
+    with suppress(Exception):  # infinite logits, memory: it happens again where it can be recorded
+        _conversations(lm, askings, answers, progress)
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """One set of questions and how it is asked."""
+
+    questions: tuple[Question, ...]
+    template: Template
+    params: Mapping[str, Scalar]
+
+
+def _asking(lm: LanguageModel, params: Mapping[str, Scalar], language: str, limit: int | None) -> _Asking:
     from harness.prompting import template_of
 
     questions = asked(str(params["questions"]), language, limit)
-    template = template_of(lm, str(params["template"]), language)
-    conversations, short = _conversations(lm, questions, template, params, answers, progress)
-    rated = [_rated(q, c, short) for q, c in zip(questions, conversations, strict=True)]
-    samples = [
-        Sample(sample_id(question), question.group, _sums(turns))
-        for question, turns in zip(questions, rated, strict=True)
-    ]
-    notes = _notes(lm, questions, template, params, samples, short)
-    return Measurement(tuple(samples), _estimates(questions, rated), notes, tuple(conversations))
+    return _Asking(questions, template_of(lm, str(params["template"]), language), params)
 
 
 def temperature_of(category: str, rule: str) -> float:
@@ -106,22 +149,19 @@ Short = dict[tuple[str, int], int]
 
 
 def _conversations(
-    lm: LanguageModel,
-    questions: Sequence[Question],
-    template: Template,
-    params: Mapping[str, Scalar],
-    folder: Path | None,
-    progress: Progress,
+    lm: LanguageModel, askings: Sequence[_Asking], folder: Path | None, progress: Progress
 ) -> tuple[list[Conversation], Short]:
-    """All questions turn by turn, many at once; and which answers had less room than the cap."""
+    """All questions of all sets turn by turn, many at once; and which answers had less room than the cap."""
     from harness.generation import Request, Written
 
-    cap, seed = int(params["max_new_tokens"] or 0), params["seed"]
-    told: list[list[Written]] = [[] for _ in questions]
+    seats = [(asking, question) for asking in askings for question in asking.questions]
+    told: list[list[Written]] = [[] for _ in seats]
     short: Short = {}
     for turn in range(TURNS):
         requests: dict[int, Request] = {}
-        for place, question in enumerate(questions):
+        for place, (asking, question) in enumerate(seats):
+            params, template = asking.params, asking.template
+            cap, seed = int(params["max_new_tokens"] or 0), params["seed"]
             history = [text for one, own in zip(question.turns, told[place], strict=False) for text in (one, own.text)]
             ids = template.encode([*history, question.turns[turn]])
             room = min(cap, lm.window - len(ids))
@@ -130,34 +170,33 @@ def _conversations(
             if room > 0:
                 drawn = int(digest_of([seed, question.language, question.id, turn])[:15], 16)
                 temperature = temperature_of(question.category, str(params["temperature"]))
-                requests[place] = Request(tuple(ids), room, temperature, drawn if temperature else 0)
+                drawn = drawn if temperature else int(seed or 0)
+                requests[place] = Request(tuple(ids), room, template.ending, temperature, drawn)
 
         def count(done: int, turn: int = turn) -> None:
-            progress("answering", turn * len(questions) + done, TURNS * len(questions))
+            progress("answering", turn * len(seats) + done, TURNS * len(seats))
 
-        written = _remembered(lm, requests, template, folder, count)
-        for place in range(len(questions)):
+        written = _remembered(lm, requests, folder, count)
+        for place in range(len(seats)):
             told[place].append(written.get(place, Written("", LENGTH, 0)))
     return [
         Conversation(question.id, tuple(w.text for w in own), tuple(w.stop for w in own), tuple(w.tokens for w in own))
-        for question, own in zip(questions, told, strict=True)
+        for (_, question), own in zip(seats, told, strict=True)
     ], short
 
 
 def _remembered(
-    lm: LanguageModel,
-    requests: Mapping[int, Request],
-    template: Template,
-    folder: Path | None,
-    count: Callable[[int], None],
+    lm: LanguageModel, requests: Mapping[int, Request], folder: Path | None, count: Callable[[int], None]
 ) -> dict[int, Written]:
-    """What the model writes on each prompt: from the folder where it stands there, else written now and kept."""
-    from harness.generation import Written, write
+    """What the model writes on each prompt: from the folder where it stands there, else written now and kept.
 
-    ending = [sorted(template.ending.ids), list(template.ending.strings)]
-    how = [CODE, lm.dtypes(), lm.device.partition(":")[0], ending]
-    keys = {place: digest_of([how, asdict(request)]) for place, request in requests.items()}
-    paths = {place: folder / f"{key}.json" for place, key in keys.items()} if folder else {}
+    Greedy prompts of a seed above 0 are written half as many at once: another batch shape, which is all that can change
+    a greedy answer.
+    """
+    from harness.generation import MOST_ROWS, Written, write
+
+    how = [CODE, lm.dtypes(), lm.device.partition(":")[0]]
+    paths = {place: folder / f"{_key(how, request)}.json" for place, request in requests.items()} if folder else {}
     found: dict[int, Written] = {}
     for place, path in paths.items():
         try:
@@ -165,16 +204,25 @@ def _remembered(
         except (OSError, ValueError, TypeError):
             continue
     left = [place for place in requests if place not in found]
+    again = [place for place in left if requests[place].seed and not requests[place].temperature]
+    companies = [([place for place in left if place not in again], MOST_ROWS), (again, max(1, len(again) // 2))]
+    for places, most in companies[: 2 if again else 1]:
 
-    def keep(number: int, written: Written) -> None:
-        place = left[number]
-        found[place] = written
-        if place in paths:
-            replace(paths[place], json.dumps(asdict(written)).encode())
-        count(len(found))
+        def keep(number: int, written: Written, places: Sequence[int] = places) -> None:
+            place = places[number]
+            found[place] = written
+            if place in paths:
+                replace(paths[place], json.dumps(asdict(written)).encode())
+            count(len(found))
 
-    write(lm, [requests[place] for place in left], template.ending, keep)
+        write(lm, [requests[place] for place in places], keep, most_rows=min(most, MOST_ROWS))
     return found
+
+
+def _key(how: Sequence[object], request: Request) -> str:
+    ending = request.ending
+    prompt = {name: value for name, value in asdict(request).items() if name != "ending"}
+    return digest_of([[*how, [sorted(ending.ids), list(ending.strings)]], prompt])
 
 
 def _rated(question: Question, conversation: Conversation, short: Short) -> list[dict[str, float]]:
@@ -234,14 +282,8 @@ def _estimates(questions: Sequence[Question], rated: Sequence[Sequence[Mapping[s
     return found
 
 
-def _notes(
-    lm: LanguageModel,
-    questions: Sequence[Question],
-    template: Template,
-    params: Mapping[str, Scalar],
-    samples: Sequence[Sample],
-    short: Short,
-) -> dict[str, str]:
+def _notes(lm: LanguageModel, asking: _Asking, samples: Sequence[Sample], short: Short) -> dict[str, str]:
+    questions, template, params = asking.questions, asking.template, asking.params
     cap = params["max_new_tokens"]
     dtypes = ", ".join(f"{part.replace('_', '-')} {dtype}" for part, dtype in lm.dtypes().items())
     notes = {

@@ -23,6 +23,7 @@ from harness.commands import (
     listings,
     reference,
     report,
+    served,
     sweep,
 )
 from harness.exits import ExitCode
@@ -98,7 +99,21 @@ def parser() -> Parser:
     """The whole grammar. Building it imports nothing heavy."""
     top = Parser(prog="langgap", description=DESCRIPTION, epilog=EXAMPLES)
     commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command", parser_class=Parser)
-    for module in (sweep, judge, report, gate, baseline, artifacts, evaluate, lape, listings, reference, cache, doctor):
+    for module in (
+        sweep,
+        judge,
+        served,
+        report,
+        gate,
+        baseline,
+        artifacts,
+        evaluate,
+        lape,
+        listings,
+        reference,
+        cache,
+        doctor,
+    ):
         module.add(commands)
     return top
 

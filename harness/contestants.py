@@ -8,12 +8,17 @@ from itertools import combinations
 
 from harness.problems import UserError, listed, unknown
 from harness.specs import JudgingSpec
+from results.again import answered_again
 from results.cell import Cell, Variant, canonical_json
 from results.labels import labels
 from results.record import Record
 
-METRIC = {"fidelity": "kld_mean", "perplexity": "nats_per_token"}
-"""What ``best`` goes by: lower is less changed."""
+METRIC = {
+    "fidelity": ("fidelity", "kld_mean"),
+    "perplexity": ("perplexity", "nats_per_token"),
+    "bits": ("perplexity", "bits_per_sentence"),
+}
+"""What ``best`` goes by -> task, estimate: lower is less changed. Of bits it is those that `none` does not need."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ def pairings(records: Sequence[Record], spec: JudgingSpec) -> list[Pairing]:
         label = named[opponent.cell.variant.key]
         if spec.aa and lacks is None and mine:
             found.append(Pairing(opponent.cell, opponent.cell, label))
+            again = [of[0] for of in answered_again(ready).values() if of[1] == opponent.cell]
+            found += [Pairing(opponent.cell, cell, label) for cell in again]
         found += [Pairing(cell, opponent.cell, label, lacks) for cell in mine if cell != opponent.cell]
     if not any(pairing.ours != pairing.theirs for pairing in found):
         words = "two variants with answers are needed" if spec.duels else f"only {spec.against} has answers"
@@ -108,8 +115,29 @@ def _chosen(
         chosen = {
             key: variant for key, variant in everyone.items() if variant.method != "none" and key not in opponents
         }
-    if spec.best is None:
-        return chosen
+    return chosen if spec.best is None else _best(chosen, records, spec, named)
+
+
+def to_answer(variants: Iterable[Variant], records: Sequence[Record], spec: JudgingSpec) -> set[str]:
+    """Keys of the variants that a sweep lets answer for its judge once all else is measured: the best of each model.
+
+    Of several draws of calibration text it is the first, so that none is chosen for its luck. Variants without what
+    ``best`` goes by are not among the best.
+    """
+    task, metric = METRIC[spec.by]
+    measured = {
+        record.cell.variant.key
+        for record in records
+        if record.cell.task == task and record.status == "ok" and metric in record.estimates
+    }
+    first = {v.key: v for v in variants if v.method != "none" and v.draw == 0 and v.key in measured}
+    return set(_best(first, records, spec, labels(first.values())))
+
+
+def _best(
+    chosen: Mapping[str, Variant], records: Sequence[Record], spec: JudgingSpec, named: Mapping[str, str]
+) -> dict[str, Variant]:
+    """The best of each model."""
     kept: set[str] = set()
     for weights in dict.fromkeys(variant.weights for variant in chosen.values()):
         of_model = {key for key, variant in chosen.items() if variant.weights == weights}
@@ -122,14 +150,27 @@ def _all_answering(records: Sequence[Record]) -> list[Variant]:
 
 
 def _least_changed(keys: set[str], records: Sequence[Record], spec: JudgingSpec, named: Mapping[str, str]) -> list[str]:
-    """Variant keys by the mean of their metric over the languages that all of them were measured in, best first."""
-    metric = METRIC[spec.by]
+    """Variant keys, best first, by the languages that all of them were measured in.
+
+    By the mean of their metric; by bits, what they need beside `none` in the language where that is most.
+    """
+    task, metric = METRIC[spec.by]
+    originals: dict[str, float] = {}
     values: dict[str, dict[str, float]] = {key: {} for key in keys}
+    weights = {record.cell.variant.weights for record in records if record.cell.variant.key in keys}
     for record in records:
         cell = record.cell
-        if cell.task == spec.by and record.status == "ok" and cell.variant.key in keys and metric in record.estimates:
-            where = canonical_json([cell.language, dict(cell.params), cell.text])
+        if cell.task != task or record.status != "ok" or metric not in record.estimates:
+            continue
+        where = canonical_json([cell.language, dict(cell.params), cell.text])
+        if cell.variant.key in keys:
             values[cell.variant.key][where] = record.estimates[metric].value
+        elif cell.variant.method == "none" and cell.variant.weights in weights:
+            originals[where] = record.estimates[metric].value
+    if spec.by == "bits":
+        values = {
+            key: {at: own - originals[at] for at, own in of.items() if at in originals} for key, of in values.items()
+        }
     shared = set.intersection(*(set(of) for of in values.values())) if values else set()
     if not shared:
         lacking = [named[key] for key, of in values.items() if not of] or [named[key] for key in values]
@@ -138,7 +179,12 @@ def _least_changed(keys: set[str], records: Sequence[Record], spec: JudgingSpec,
             f"the best variants are chosen by {spec.by}, which was not measured for {listed(sorted(lacking))}. "
             f"Measure it, choose by {other} (--by {other}), or name variants with --variant."
         )
-    return sorted(keys, key=lambda key: (sum(values[key][where] for where in shared), named[key]))
+
+    def lost(key: str) -> float:
+        found = [values[key][where] for where in sorted(shared)]
+        return max(found) if spec.by == "bits" else sum(found)
+
+    return sorted(keys, key=lambda key: (lost(key), named[key]))
 
 
 def _opponent(of: Mapping[str, Record], against: str, named: Mapping[str, str]) -> Record | None:

@@ -56,7 +56,7 @@ def about_judging(config: SweepConfig, plan: Plan, effects: Sequence[float] = ()
     told = about_duels(questions, len(config.models), pairs, languages, effects=effects)
     more = [f"{len(spec.judges)} judges on the panel: that many times the calls."] if len(spec.judges) > 1 else []
     if spec.aa and not spec.duels:
-        alike = questions * 2 * languages * len(config.models)
+        alike = questions * 2 * languages * len(config.models) * (3 if spec.again else 1)
         more.append(f"Beside them {alike:,} judge calls show `none` against itself (aa = false leaves them out).")
     return [*told, *more]
 

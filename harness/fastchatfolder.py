@@ -15,6 +15,7 @@ from judges.fastchat import Pair, write_answers, write_pairs, write_questions
 from judges.problems import JudgingError
 from judges.questions import Question
 from judges.replay import ReplayJudge, read_replay
+from results.again import answered_again
 from results.conversation import Conversation
 from results.labels import labels
 from results.record import Record
@@ -32,7 +33,8 @@ def export(run: Run) -> list[Path]:
     if not answered:
         raise UserError(f"{run.folder} holds no answers, so there is nothing to export.")
     sets: dict[Path, list[Record]] = {}
-    for record in answered:
+    twice = answered_again(answered)  # FastChat knows one answer of a model to a question
+    for record in (record for record in answered if record.cell.key not in twice):
         name = re.sub(r"[^\w.-]+", "-", str(record.cell.params["questions"])).strip("-")
         sets.setdefault(run.folder / "fastchat" / f"{name}-{record.cell.language}", []).append(record)
     written: list[Path] = []

@@ -15,7 +15,7 @@ from judges.problems import JudgingError
 from judges.spending import Budget
 from results.cell import Scalar
 
-RANKINGS = ("fidelity", "perplexity")
+RANKINGS = ("fidelity", "perplexity", "bits")
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ JUDGES = {
             "max_tokens": Parameter(1024, "int", "of one reply"),
             "seed": Parameter(None, "int | None", "of decoding, for servers that take one"),
             "replicate": Parameter(0, "int", "another number asks everything anew: the judge's own noise"),
+            "batch": Parameter(False, "bool", "ask by the endpoint's Batch API: cheaper, and within a day"),
+            "poll": Parameter(30.0, "float", "seconds between two looks at a batch"),
             "input_price": Parameter(None, "float | None", "US dollars per million tokens of input"),
             "output_price": Parameter(None, "float | None", "US dollars per million tokens of output"),
             "timeout": Parameter(120.0, "float", "seconds until a request is given up"),
@@ -71,7 +73,7 @@ JUDGES = {
         "recorded judgements: asks nobody anything",
         "file",
         {
-            "file": Parameter(None, "str", "a judgements file, such as runs/NAME/judgements/MODEL.jsonl"),
+            "file": Parameter(None, "str", "a judgements file, as runs/NAME/judgements/MODEL.jsonl, or LLMBar's"),
             "model": Parameter(None, "str | None", "whose judgements, where the file holds several models'"),
             "prompts": _PROMPTS,
         },
@@ -129,11 +131,14 @@ def read_judging(value: Mapping[str, Any], where: str, problems: list[str]) -> J
         by=table.choice("by", "fidelity", RANKINGS),
         duels=_flag(table, "duels", False),
         aa=_flag(table, "aa", True),
+        again=_flag(table, "again", False),
         concurrency=table.integer("concurrency", 8, least=1) or 8,
         budget=table.text("budget", None),
     )
     if spec.duels and spec.against != "none":
         table.problem("duels lets the chosen variants meet each other and `against` names one opponent; leave one out.")
+    if spec.again and (spec.duels or not spec.aa):
+        table.problem("again has `none` answer twice to be shown against itself, which duels and aa = false leave out.")
     if spec.budget is not None:
         try:
             parse_budget(spec.budget)

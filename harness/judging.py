@@ -7,7 +7,7 @@ again costs nothing that was paid before.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.contestants import Pairing, pairings
 from harness.humanlabels import compare, read_labelled, shown
-from harness.jury import Jury, Outlay, content_of, forecast
+from harness.jury import Jury, content_of, forecast, said
 from harness.pairwise import NAME, SCORES, VERSION, Bout, measure
 from harness.problems import UserError
 from harness.progress import Reporter
@@ -26,12 +26,14 @@ from judges.duel import Duel, Judge, Judgement, Match, Preference, games
 from judges.panel import PanelMatch
 from judges.problems import BudgetReached
 from judges.questions import Question
+from results.again import AGAIN
 from results.cell import Cell
 from results.environment import capture
 from results.estimate import Sample
 from results.games import Asked, Game, write_asked, write_games
 from results.labels import labels
 from results.record import Record
+from results.reliability import SHUTDOWN
 from results.store import Run
 
 
@@ -98,11 +100,17 @@ class Heard:
 
 
 def judge_run(
-    run: Run, spec: JudgingSpec, cache: Path, reporter: Reporter, dry: bool = False, labelled: Path | None = None
+    run: Run,
+    spec: JudgingSpec,
+    cache: Path,
+    reporter: Reporter,
+    dry: bool = False,
+    labelled: Path | None = None,
+    most: int | None = None,
 ) -> Judged:
     """Judge a run's answers, one record for each pairing and language that is not judged yet; ``dry``: only say what.
 
-    ``labelled``: pairs that people have judged, which the judge is shown first.
+    ``labelled``: pairs that people have judged, the first ``most`` of which the judge is shown first.
 
     Raises UserError and JudgingError for what no judging can do without: answers, an opponent, a key, an endpoint, a
     budget of one match at least. A budget that is reached ends the phase; what is left is recorded as skipped.
@@ -115,7 +123,7 @@ def judge_run(
         done = {contest.cell.key for contest in contests if _is_judged(run, contest)}
         pending = [contest for contest in contests if contest.cell.key not in done]
         lost = [record for record in unjudged if not _is_told(run, record)]
-        pairs = read_labelled(labelled) if labelled else ()
+        pairs = read_labelled(labelled)[:most] if labelled else ()
         everything = chain(shown(pairs, jury), *(contest.asked() for contest in pending))
         outlay = forecast(everything)
         reporter.expect(len(pending) + len(lost), already=len(done))
@@ -126,13 +134,20 @@ def judge_run(
         for contest in contests:
             kept = (Asked(q.id, sample_id(q), q.category, q.turns) for q in contest.bout.questions)
             write_asked(run.folder, contest.cell.text, kept)
-        for sentence in jury.expiries() if outlay.calls else ():
-            reporter.notice(sentence)
         keep = _keeper(run, reporter)
+        shutdowns = jury.shutdowns()
+        for name, date in shutdowns.items():
+            reporter.notice(
+                f"{name} will be shut down on {date}, and its win rates cannot be made again then. Judge the same "
+                "answers with its successor before that; `langgap judge RUN --bridge` tells what changes."
+            )
+        pending = [_told_of(contest, shutdowns) for contest in pending]
+        _renew(run, sorted(done), shutdowns)
         stopped = None
         try:
-            for language, shared in (compare(pairs, jury, run.folder, spec.concurrency) if pairs else {}).items():
-                reporter.notice(f"{jury.name} and people agree on {shared.value:.1%} of the labelled {language} pairs")
+            jury.ask_in_batches(chain(shown(pairs, jury), *(contest.asked() for contest in pending)))
+            for shared in compare(pairs, jury, run.folder, spec.concurrency) if pairs else ():
+                reporter.notice(shared.sentence)
             for record in lost:
                 keep(record)
             for finished in judge_contests(pending, spec.concurrency, reporter):
@@ -215,6 +230,8 @@ def _contests(run: Run, planned: Sequence[Pairing], jury: Jury) -> tuple[list[Co
             continue
         sides = [run.conversations(side.key) for side in (ours, theirs)]
         notes["answers"] = " ".join(map(content_of, sides))
+        if ours != theirs and ours.variant == theirs.variant:
+            notes[AGAIN] = "re-run" if ours.params.get("temperature") == "category" else "batch shape"
         questions = asked_questions(ours)
         mine, yours = ({one.question: one for one in side} for side in sides)
         contests.append(Contest(cell, Bout(questions, mine, yours), judges, notes))
@@ -231,6 +248,19 @@ def asked_questions(cell: Cell) -> tuple[Question, ...]:
             "was, or run the sweep again to have the present one answered."
         )
     return questions
+
+
+def _told_of(contest: Contest, shutdowns: Mapping[str, str]) -> Contest:
+    """With the date, of a panel the first, on which its judge will be gone: what a baseline grows stale by."""
+    return replace(contest, notes={**contest.notes, SHUTDOWN: min(shutdowns.values())}) if shutdowns else contest
+
+
+def _renew(run: Run, judged: Iterable[str], shutdowns: Mapping[str, str]) -> None:
+    """Write a date that has become known since into the records that are there."""
+    for record in map(run.record, judged if shutdowns else ()):
+        if record is not None and record.notes.get(SHUTDOWN) != min(shutdowns.values()):
+            notes = {**record.notes, SHUTDOWN: min(shutdowns.values())}
+            run.append(replace(record, notes=notes), run.samples(record.cell.key))
 
 
 def _is_judged(run: Run, contest: Contest) -> bool:
@@ -259,14 +289,3 @@ def _keeper(run: Run, reporter: Reporter) -> Callable[..., None]:
         reporter.finished(record, named[record.cell.variant.key])
 
     return keep
-
-
-def said(outlay: Outlay) -> str:
-    """A forecast in words.
-
-    >>> said(Outlay(40, 2, None))
-    'judging takes 40 verdicts; 2 more are kept from before'
-    """
-    money = f", at most ${outlay.dollars:.4f} without retries" if outlay.dollars is not None else ""
-    kept = f"; {outlay.kept} more are kept from before" if outlay.kept else ""
-    return f"judging takes {outlay.calls} verdicts{money}{kept}"

@@ -12,9 +12,11 @@ from typing import Any, Self
 from harness.judgelist import parse_budget
 from harness.specs import JudgeSpec, JudgingSpec
 from judges.api import ApiJudge
+from judges.batch import Asked, Batches
 from judges.duel import Duel, Judge, content_key
 from judges.endpoint import Client, Decoding, Endpoint
 from judges.judgements import Judgements
+from judges.llmbar import is_llmbar
 from judges.local import LocalJudge
 from judges.problems import JudgingError
 from judges.prompts import PromptSet, load_prompts, read_fastchat_prompts
@@ -103,20 +105,24 @@ class Jury:
             return dict(each[0])
         return {name: " + ".join("-" if one[name] is None else str(one[name]) for one in each) for name in IDENTITY}
 
+    def ask_in_batches(self, asked: Iterable[tuple[Judge, Duel]]) -> None:
+        """Have the jurors with batches asked in them, and wait for that."""
+        each: dict[int, tuple[Batches, list[Asked]]] = {}
+        for judge, duel in asked:
+            if isinstance(judge, ApiJudge) and judge.batches is not None:
+                each.setdefault(id(judge.batches), (judge.batches, []))[1].append(judge.request(duel))
+        for batches, of in each.values():
+            batches.ask(of)
+
     def spent(self) -> str:
         """Calls and money of this phase, in words; empty where nothing was asked for over a network."""
         all_of = [(juror.name, juror.spending) for juror in self.jurors if juror.spending is not None]
         money = (f", ${of.dollars:.4f}" if of.prices else "" for _, of in all_of)
         return "; ".join(f"{name}: {of.calls} calls{cost}" for (name, of), cost in zip(all_of, money, strict=True))
 
-    def expiries(self) -> list[str]:
-        """Sentences on judges that will be shut down, by their endpoint's word; asks it."""
-        return [
-            f"{juror.name} will be shut down on {date}, and its win rates cannot be made again then. Judge the same "
-            "answers with its successor before that; `langgap judge RUN --bridge` tells what changes."
-            for juror in self.jurors
-            if (date := juror.expires())
-        ]
+    def shutdowns(self) -> dict[str, str]:
+        """Juror -> when it will be shut down, of those whose endpoint says so; asks them all."""
+        return {juror.name: date for juror in self.jurors if (date := juror.expires())}
 
     def _kept(self, name: str) -> Judgements:
         path = judgements_path(self._folder.parent, name)
@@ -153,9 +159,12 @@ class Jury:
                 "replicate": params["replicate"],
             }
 
+        waiting = kept.path.with_suffix(".batches")
+        batches = Batches(client, kept, waiting, params["poll"], progress) if params["batch"] else None
+
         def judge(language: str) -> ApiJudge:
             prompts = prompts_of(params["prompts"], language)
-            return ApiJudge(client, prompts, kept, params["structured"], params["replicate"])
+            return ApiJudge(client, prompts, kept, params["structured"], params["replicate"], batches)
 
         return Juror(endpoint.model, identity, judge, spending, client.shutdown_date)
 
@@ -165,7 +174,9 @@ class Jury:
         params: Mapping[str, Any] = spec.params
         lm, known = load_judge(params["model"], cache, params["dtype"], params["device"], progress)
         score, kept = scorer(lm, params["longest"]), self._kept(params["model"])
-        template = f"likeliest label, template {known['template']}, {known['dtype']} on {known['device']}"
+        template = (
+            f"likeliest label, template {known['template']}, {known['dtype']} on {known['device']}, labels float32"
+        )
 
         def identity(language: str) -> Mapping[str, Scalar]:
             return {
@@ -191,11 +202,12 @@ class Jury:
             return read_replay(path, model, prompts_of(params["prompts"], language).hash)
 
         def identity(language: str) -> Mapping[str, Scalar]:
+            own = path.is_file() and is_llmbar(path)
             return {
                 "judge": "replay",
                 "model": model or path.stem,
                 "address": None,
-                "prompts": prompts_of(params["prompts"], language).hash,
+                "prompts": "recorded" if own else prompts_of(params["prompts"], language).hash,
                 "style": "recorded",
                 "decoding": "recorded",
                 "replicate": 0,
@@ -269,6 +281,17 @@ def forecast(asked: Iterable[tuple[Judge, Duel]]) -> Outlay:
             calls, kept = calls + len(keys) - there, kept + there
     known = [cost for cost in costs if cost is not None]
     return Outlay(calls, kept, sum(known) if calls and known and len(known) == len(costs) else None)
+
+
+def said(outlay: Outlay) -> str:
+    """A forecast in words.
+
+    >>> said(Outlay(40, 2, None))
+    'judging takes 40 verdicts; 2 more are kept from before'
+    """
+    money = f", at most ${outlay.dollars:.4f} without retries" if outlay.dollars is not None else ""
+    kept = f"; {outlay.kept} more are kept from before" if outlay.kept else ""
+    return f"judging takes {outlay.calls} verdicts{money}{kept}"
 
 
 def content_of(conversations: Iterable[Any]) -> str:

@@ -1,5 +1,9 @@
 """A language model of this machine behind `judges.local`: label log-probabilities after a prompt, in one forward pass.
 
+The head is applied to the last position and to the rows of the labels only, in float32: bfloat16 logits of 16 or more
+are an eighth apart, so that labels would often tie. Prompts are read one by one: in a batch, rounding would depend on
+what else is in it. Two prompts share little from the beginning, for the code that marks what is judged stands early.
+
 Its two messages go through the tokenizer's chat template; a model without one gets them as plain text, one after the
 other (``plain-1``), which a base model continues as best it can.
 """
@@ -39,6 +43,7 @@ def load_judge(
         "model": model,
         "weights": source.digest,
         "dtype": source.dtype,
+        "labels": "float32",
         "device": source.device.partition(":")[0],
         "template": hashlib.sha256(str(template).encode()).hexdigest()[:16] if template else PLAIN,
     }
@@ -46,9 +51,10 @@ def load_judge(
 
 
 def scorer(lm: LanguageModel, longest: int) -> Score:
-    """(prompt, labels) -> ln p(last token of each label | prompt, what the labels share). One call at a time.
+    """(prompt, labels) -> ln p(last token of each label | prompt, what the labels share, and that it is one of them).
 
     The labels share all tokens but the last, whose probabilities are therefore of one kind and come from one pass.
+    One call at a time.
     Raises UserError for a tokenizer that reads the labels otherwise; the score itself raises Unscored for a prompt of
     more than ``longest`` tokens, or more than the model was made for.
     """
@@ -57,6 +63,9 @@ def scorer(lm: LanguageModel, longest: int) -> Score:
     from harness.languagemodel import logits
 
     shared, last = _split([lm.encode(label, special=False) for label in LABELS])
+    whole = lm.head()
+    bias = None if whole.bias is None else whole.bias[last].float()
+    head = whole._replace(weight=whole.weight[last].float(), bias=bias)
     most, alone = min(longest, lm.window), threading.Lock()
 
     def score(prompt: Prompt, labels: Sequence[str]) -> Sequence[float]:
@@ -65,8 +74,7 @@ def scorer(lm: LanguageModel, longest: int) -> Score:
             raise Unscored(f"the prompt has {len(ids)} tokens, and the judge reads {most} at once")
         with alone, torch.inference_mode():
             hidden = lm.hidden(torch.tensor([ids]))[0, -1:]
-            found = torch.log_softmax(logits(hidden, lm.head())[0], dim=-1)
-        return [float(found[token]) for token in last]
+            return [float(value) for value in torch.log_softmax(logits(hidden, head)[0], dim=-1)]
 
     return score
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import methods
 from harness.questions import question_set, unasked
-from harness.specs import CalibrationSpec, MethodSpec, SweepConfig, TaskSpec
+from harness.specs import JUDGED, CalibrationSpec, JudgingSpec, MethodSpec, SweepConfig, TaskSpec
 from harness.tasks import Task, all_tasks
 from results.cell import Cell, Variant
 
@@ -135,11 +135,11 @@ def is_second(cell: Cell) -> bool:
     return cell.reference is not None and cell.variant.method == "none"
 
 
-def make_plan(config: SweepConfig, facts: Facts) -> Plan:
+def make_plan(config: SweepConfig, facts: Facts, judged: Collection[str] = ()) -> Plan:
     """Every cell of the sweep by variant: per model `none` first, then each draw's methods in the file's order.
 
     Methods that read no calibration text have draw 0 only. Where more is done than weighing, `none` is added if it was
-    left out, for every change is measured against it.
+    left out, for every change is measured against it. ``judged``: keys of the variants that were chosen to be judged.
     """
     compares = any(not all_tasks()[task.name].weighs for task in config.tasks)
     added = compares and all(method.name != "none" for method in config.methods)
@@ -148,14 +148,21 @@ def make_plan(config: SweepConfig, facts: Facts) -> Plan:
     others = [method for method in chosen if method.name != "none"]
     variants: list[PlannedVariant] = []
     for model in config.models:
-        originals_here = [_planned(config, facts, model, method, 0, None) for method in originals]
+        originals_here = [_planned(config, facts, model, method, 0, None, judged) for method in originals]
         original = originals_here[0].variant if originals_here else None
         variants += originals_here
-        variants += [_planned(config, facts, model, method, draw, original) for method, draw in _drawn(config, others)]
+        drawn = _drawn(config, others)
+        variants += [_planned(config, facts, model, method, draw, original, judged) for method, draw in drawn]
     notes = ("`none`, the original, was added: every change is measured against it.",) if added else ()
     asking = [task for task in config.tasks if all_tasks()[task.name].asks_questions]
     silent = (unasked(str(task.params["questions"]), config.languages) for task in asking)
-    return Plan(tuple(_unique(variants)), (*notes, *(sentence for sentence in silent if sentence)))
+    later = [_later(config.judging)] if config.judging and any(task.only == JUDGED for task in asking) else []
+    return Plan(tuple(_unique(variants)), (*notes, *(sentence for sentence in silent if sentence), *later))
+
+
+def _later(judging: JudgingSpec) -> str:
+    best = f"the {judging.best} best variants" if judging.best != 1 else "the best variant"
+    return f"`answers` are written by `none`, and by {best} of each model by {judging.by} once all else is measured."
 
 
 def none_spec() -> MethodSpec:
@@ -181,7 +188,13 @@ def _drawn(config: SweepConfig, chosen: list[MethodSpec]) -> Iterator[tuple[Meth
 
 
 def _planned(
-    config: SweepConfig, facts: Facts, model: str, method: MethodSpec, draw: int, original: Variant | None
+    config: SweepConfig,
+    facts: Facts,
+    model: str,
+    method: MethodSpec,
+    draw: int,
+    original: Variant | None,
+    judged: Collection[str],
 ) -> PlannedVariant:
     """One variant with its cells; ``original`` is the model's `none`, and None for `none` itself."""
     calibration = calibration_of(config, method)
@@ -201,16 +214,19 @@ def _planned(
         device=here.device,
         revision=here.revision,
     )
-    return PlannedVariant(variant, method, calibration, draw, tuple(_cells(config, facts, variant, original)))
+    cells = tuple(_cells(config, facts, variant, original, variant.key in judged))
+    return PlannedVariant(variant, method, calibration, draw, cells)
 
 
-def _cells(config: SweepConfig, facts: Facts, variant: Variant, original: Variant | None) -> Iterator[Cell]:
+def _cells(
+    config: SweepConfig, facts: Facts, variant: Variant, original: Variant | None, is_judged: bool
+) -> Iterator[Cell]:
     """A variant's cells: what is weighed or timed first, then language by language, so that one reading serves several.
 
     What asks the model questions of its own comes last, one cell for each lm-eval task or set and language.
     """
     known = all_tasks()
-    specs = [spec for spec in config.tasks if spec.concerns(variant.method)]
+    specs = [spec for spec in config.tasks if spec.concerns(variant.method, is_judged)]
     for spec in specs:
         task = known[spec.name]
         if task.weighs or task.runs_model:
@@ -227,7 +243,10 @@ def _cells(config: SweepConfig, facts: Facts, variant: Variant, original: Varian
             if known[spec.name].asks_questions and (key := questions_key(config, spec, language)):
                 task, found = known[spec.name], facts.questions[key]
                 params = {**spec.params, "questions": key[0], "limit": None}
-                yield Cell(variant, task.name, task.version, language, found.fingerprint, params, found.count)
+                cell = Cell(variant, task.name, task.version, language, found.fingerprint, params, found.count)
+                yield cell
+                if variant.method == "none" and config.judging and config.judging.again:
+                    yield replace(cell, params={**params, "seed": int(params["seed"] or 0) + 1})
 
 
 def _item_cells(

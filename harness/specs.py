@@ -48,17 +48,23 @@ class MethodSpec:
     """The user's own name for it, if any."""
 
 
+JUDGED = "judged"
+
+
 @dataclass(frozen=True)
 class TaskSpec:
     name: str
     params: Mapping[str, Scalar] = field(default_factory=dict)
     """Every parameter of the task, defaults filled in."""
-    only: tuple[str, ...] | None = None
-    """The methods it is measured of, beside `none`; None: all."""
+    only: tuple[str, ...] | str | None = None
+    """The methods it is measured of, beside `none`; None: all. `JUDGED`: the variants that the judge's ``best`` chooses
+    once all else is measured."""
 
-    def concerns(self, method: str) -> bool:
-        """Whether it is measured of this method's variants."""
-        return self.only is None or method in ("none", *self.only)
+    def concerns(self, method: str, is_judged: bool = False) -> bool:
+        """Whether it is measured of a variant of this method."""
+        if method == "none" or self.only is None:
+            return True
+        return is_judged if self.only == JUDGED else method in self.only
 
 
 @dataclass(frozen=True)
@@ -82,11 +88,13 @@ class JudgingSpec:
     best: int | None = None
     """Of those, only so many of each model: the least changed ones."""
     by: str = "fidelity"
-    """What ``best`` goes by: fidelity or perplexity."""
+    """What ``best`` goes by: fidelity, perplexity or bits."""
     duels: bool = False
     """Whether the chosen variants meet each other instead of an opponent."""
     aa: bool = True
     """Whether the judge is shown `none` against itself too: what it makes of no difference."""
+    again: bool = False
+    """Whether `none` answers twice, so that the judge can be shown both: the noise floor of all win rates."""
     concurrency: int = 8
     """Requests in flight."""
     budget: str | None = None

@@ -16,11 +16,13 @@ from harness.config import construct, to_toml
 from harness.exits import ExitCode
 from harness.facts import World, look, overlaps
 from harness.history import SPREADS, Watch, add, spreads_of, text_sizes
+from harness.livepage import MARK, LivePage
 from harness.passes import Job
 from harness.plan import Plan, PlannedVariant, make_plan
 from harness.problems import UserError
 from harness.progress import Reporter, reporting
-from harness.specs import SweepConfig
+from harness.specs import JUDGED, SweepConfig
+from harness.tasks import all_tasks
 from harness.variant import artifact_folder
 from results.environment import Environment, capture
 from results.labels import labels
@@ -64,12 +66,38 @@ def run_sweep(config: SweepConfig, options: SweepOptions) -> ExitCode:
         plan = make_plan(config, world.facts)
         for note in plan.notes:
             reporter.notice(note)
-        measure(config, plan, world, run, options.cache, reporter)
+        live = LivePage(options.out, options.lang, reporter.notice)
+        measure(config, plan, world, run, options.cache, reporter, live)
+        if any(task.only == JUDGED for task in config.tasks):
+            config, plan = _let_the_best_answer(config, plan, world, run, options.cache, reporter)
         judged = _judge(config, run, options.cache, reporter)
     cells = (*plan.cells, *(judged.cells if judged else ()))
     left = [record for cell in cells if (record := run.record(cell.key)) and record.status != "ok"]
     _publish(options, run)
     return ExitCode.INCOMPLETE if judged and judged.stopped else _exit_code(left, options.strict)
+
+
+def _let_the_best_answer(
+    config: SweepConfig, plan: Plan, world: World, run: Run, cache: Path, reporter: Reporter
+) -> tuple[SweepConfig, Plan]:
+    """Have the variants that are to be judged write their answers: the plan with them, and no judging without any."""
+    from harness.contestants import to_answer
+
+    variants = [planned.variant for planned in plan.variants]
+    try:
+        chosen = to_answer(variants, run.records(), config.judging) if config.judging else set()
+    except UserError as error:
+        reporter.notice(f"nobody is judged: {error}")
+        return replace(config, judging=None), plan
+    plan = make_plan(config, world.facts, chosen)
+    answers = [cell for cell in plan.cells if all_tasks()[cell.task].asks_questions and cell.variant.key in chosen]
+    if not answers:
+        reporter.notice("nobody is judged: no compressed variant was measured, or none has questions in its languages")
+        return replace(config, judging=None), plan
+    named = labels(variants)
+    reporter.notice(f"to be judged: {', '.join(named[key] for key in dict.fromkeys(c.variant.key for c in answers))}")
+    measure(config, plan, world, run, cache, reporter)
+    return config, plan
 
 
 def _judge(config: SweepConfig, run: Run, cache: Path, reporter: Reporter) -> Judged | None:
@@ -101,7 +129,15 @@ def _require_cache(cache: Path) -> None:
         raise UserError(f"The cache {cache} cannot be written; name another folder with --cache or LANGGAP_CACHE.")
 
 
-def measure(config: SweepConfig, plan: Plan, world: World, run: Run, cache: Path, reporter: Reporter) -> None:
+def measure(
+    config: SweepConfig,
+    plan: Plan,
+    world: World,
+    run: Run,
+    cache: Path,
+    reporter: Reporter,
+    live: LivePage | None = None,
+) -> None:
     """Bring the run up to the plan: one record for each cell whose latest is not ok."""
     run.config(to_toml(config))
     told = len(run.notices)
@@ -119,6 +155,8 @@ def measure(config: SweepConfig, plan: Plan, world: World, run: Run, cache: Path
     named = labels([planned.variant for planned in plan.variants])
     made = [it.variant.key for it in plan.variants if (artifact_folder(cache, it) / "manifest.json").is_file()]
     watch = Watch(cache, plan, text_sizes(world.texts), made)
+    if live is not None:
+        live.expect((planned.variant for planned in plan.variants), pending)
 
     def keep(record: Record, samples: tuple[Sample, ...] = (), conversations: tuple[Conversation, ...] = ()) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -128,6 +166,8 @@ def measure(config: SweepConfig, plan: Plan, world: World, run: Run, cache: Path
         run.append(replace(record, environment=environment, created=now, notes=notes), samples, conversations)
         watch.saw(record)
         reporter.finished(record, named[record.cell.variant.key])
+        if live is not None:
+            live.saw(record)
 
     jobs = _jobs(config, plan, world, run, cache, {cell.key for cell in pending}, keep)
     for outcome in executors.outcomes(config, jobs, world, cache, reporter.phase):
@@ -199,11 +239,12 @@ def _publish(options: SweepOptions, run: Run) -> None:
 
 
 def _page(options: SweepOptions) -> Path:
-    """The run's page: the one that is there if it is in this language and younger than the last record."""
+    """The run's page: the one that is there if it is finished, in this language and younger than the last record."""
     page, records = options.out / "report.html", options.out / "records.jsonl"
     if page.is_file() and page.stat().st_mtime_ns > records.stat().st_mtime_ns:
         with page.open(encoding="utf-8") as file:
-            if f'lang="{options.lang}"' in file.read(200):
+            start = file.read(200)
+            if f'lang="{options.lang}"' in start and MARK not in start:
                 return page
     from reports.html import write_report
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from harness import tasks
 from harness.problems import listed, nearest, unknown
-from harness.specs import TaskSpec
+from harness.specs import JUDGED, TaskSpec
 from harness.table import Table, fits, refuse_twins, wanted
 from results.cell import Scalar
 

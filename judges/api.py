@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from judges import parsing
+from judges.batch import Asked, Batches
 from judges.duel import Duel, Judge, Judgement, Preference, content_key
 from judges.endpoint import CallFailed, Client, request_bytes
 from judges.grading import Grade, grade_of
@@ -41,6 +42,8 @@ class ApiJudge:
     """Ask for a JSON object; for servers that know ``response_format``."""
     replicate: int = 0
     """Another number asks the same again: for the judge's own noise."""
+    batches: Batches | None = None
+    """By which duels are asked beforehand; none is then asked by itself."""
     _in_flight: dict[str, Future[dict[str, Any]]] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -48,10 +51,14 @@ class ApiJudge:
         """Raises BudgetReached or JudgingError where going on is of no use; a lost call is a FAILED judgement."""
         key, body = self._pair(duel)
         try:
-            kept = self._reply(key, body, {"duel": duel.key})
+            kept = self._of_batch(key) if self.batches else self._reply(key, body, {"duel": duel.key})
         except CallFailed as failed:
             return Judgement(Preference.FAILED, reason=str(failed), identity=self._identity(), key=key)
         return read_kept(kept)
+
+    def request(self, duel: Duel) -> Asked:
+        """What a batch asks for a duel."""
+        return Asked(*self._pair(duel), {"duel": duel.key, "identity": self._identity()})
 
     def grade(self, question: Question, turn: int, answers: tuple[str, ...]) -> Grade:
         """One contestant's answer to a turn, from 1 to 10; raises as ``judge`` does."""
@@ -85,6 +92,17 @@ class ApiJudge:
 
     def _key(self, body: dict[str, Any]) -> str:
         return content_key(["request", self.client.endpoint.address, body, self.replicate])
+
+    def _of_batch(self, key: str) -> dict[str, Any]:
+        """What a batch brought."""
+        if self.batches is None:
+            raise ValueError("there are no batches")
+        kept = self.kept.get(key)
+        if kept is not None:
+            return kept
+        if key not in self.batches.lost and self.batches.stopped:
+            raise self.batches.stopped
+        raise CallFailed(self.batches.lost.get(key, "it was asked in no batch"))
 
     def _reply(self, key: str, body: dict[str, Any], subject: dict[str, str]) -> dict[str, Any]:
         """What is kept under the key; asked for if need be, once even if two threads want it at the same time."""

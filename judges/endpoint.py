@@ -12,19 +12,21 @@ import os
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from judges.problems import JudgingError
 from judges.prompts import Prompt
+from judges.reply import Reply, count_of, read_reply, text_of
 from judges.spending import Budget, Spending
 
+T = TypeVar("T")
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """HTTP statuses that may pass if one waits. Any other error is final for its call."""
 REFUSED = frozenset({401, 402, 403, 404, 405})
@@ -91,25 +93,6 @@ class Endpoint:
         return {"model": self.model, "messages": messages, **self.decoding.body(), **form}
 
 
-@dataclass(frozen=True)
-class Reply:
-    """One chat completion."""
-
-    message: str
-    model: str
-    """As the endpoint reports it."""
-    fingerprint: str | None
-    finish: str | None
-    """``stop``, ``length`` (cut off) or whatever the server says."""
-    input_tokens: int | None
-    output_tokens: int | None
-    date: str
-    """When it came, UTC."""
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
 class CallFailed(Exception):
     """One call brought no reply; the message is the reason. Other calls may fare better."""
 
@@ -146,30 +129,50 @@ class Client:
 
     def complete(self, body: dict[str, Any]) -> Reply:
         """One reply. Raises CallFailed with the reason, BudgetReached, or JudgingError where no call can succeed."""
+
+        def send(api: Any) -> Reply:
+            with self._slots:
+                content = api.post("/chat/completions", body=body, cast_to=bytes)
+            return read_reply(content)
+
         bound = self.spending.bound(request_bytes(body), self.endpoint.decoding.max_tokens)
+        return self._insist(send, self.spending, bound)
+
+    def manage(self, send: Callable[[Any], T]) -> T:
+        """What ``send`` makes of the ``openai`` client by a call that costs nothing, such as a look at a batch.
+
+        Raises as ``complete``. It is tried again after a failure that may hide a success.
+        """
+        return self._insist(send, Spending(Budget()), 0.0)
+
+    def _insist(self, send: Callable[[Any], T], spending: Spending, bound: float) -> T:
+        """What the first try brings that fails not; every try counts against the budget."""
         reasons: list[str] = []
         for number in range(self.endpoint.tries):
             self._wait_for_turn()
-            self.spending.reserve(bound)
+            spending.reserve(bound)
             try:
-                reply = self._try(body)
+                found = self._try(send)
             except _TryFailed as failed:
-                self.spending.settle(bound, bound if failed.billed else 0.0)
+                spending.settle(bound, bound if failed.billed else 0.0)
                 reasons.append(str(failed))
                 if number + 1 < self.endpoint.tries:
                     self._back_off(number, failed)
             except BaseException:
-                self.spending.settle(bound, 0.0)
+                spending.settle(bound, 0.0)
                 raise
             else:
-                self.spending.settle(bound, self._cost(reply, bound))
+                spending.settle(bound, self.cost(found, bound) if isinstance(found, Reply) else 0.0)
                 self._answered = True
-                return reply
+                return found
         self._give_up_if_unreachable(reasons)
         raise CallFailed(f"{len(reasons)} tries failed; the last: {reasons[-1]}")
 
     def shutdown_date(self) -> str | None:
-        """When the endpoint says that it will stop serving this model, as it writes it; None where it does not say."""
+        """When the endpoint says that it will stop serving this model: as it writes it, of a timestamp the UTC day.
+
+        None where it does not say.
+        """
         try:
             found = json.loads(
                 self._openai.get(f"/models/{self.endpoint.model}", cast_to=bytes, options={"timeout": 10.0})
@@ -177,15 +180,15 @@ class Client:
         except Exception:  # few endpoints know this, and nothing depends on it
             return None
         date = found.get("shutdown_date") if isinstance(found, dict) else None
-        return str(date) if isinstance(date, str | int) and not isinstance(date, bool) else None
+        if (seconds := count_of(date)) is not None:
+            return datetime.fromtimestamp(seconds, UTC).date().isoformat()
+        return text_of(date)
 
-    def _try(self, body: dict[str, Any]) -> Reply:
+    def _try(self, send: Callable[[Any], T]) -> T:
         import openai
 
         try:
-            with self._slots:
-                content = self._openai.post("/chat/completions", body=body, cast_to=bytes)
-            return read_reply(content)
+            return send(self._openai)
         except openai.APITimeoutError:
             limit = self.endpoint.timeout_seconds
             raise _TryFailed(f"no answer within {limit:g} seconds", billed=True) from None
@@ -235,7 +238,7 @@ class Client:
                 "Is the server running, and is the base URL right?"
             )
 
-    def _cost(self, reply: Reply, bound: float) -> float:
+    def cost(self, reply: Reply, bound: float) -> float:
         """Dollars by the reported usage; the bound where the server reports none."""
         if self.spending.prices is None or reply.input_tokens is None or reply.output_tokens is None:
             return bound
@@ -258,33 +261,6 @@ def request_bytes(body: Mapping[str, Any]) -> int:
     return len(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
 
 
-def read_reply(content: bytes) -> Reply:
-    """A chat completion's body. Raises ValueError with the reason if it is none."""
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
-        raise ValueError("the reply is no JSON") from None
-    choices = value.get("choices") if isinstance(value, dict) else None
-    if not isinstance(choices, list):
-        raise ValueError("the reply has not the shape of a chat completion")
-    if not choices:
-        raise ValueError("the reply has no choices")
-    message = choices[0].get("message") if isinstance(choices[0], dict) else None
-    text = message.get("content", "") if isinstance(message, dict) else 0
-    if not isinstance(text, str | None):
-        raise ValueError("the reply has no message")
-    usage = value.get("usage") if isinstance(value.get("usage"), dict) else {}
-    return Reply(
-        message=text or "",
-        model=str(value.get("model", "")),
-        fingerprint=_text(value.get("system_fingerprint")),
-        finish=_text(choices[0].get("finish_reason")),
-        input_tokens=_count(usage.get("prompt_tokens")),
-        output_tokens=_count(usage.get("completion_tokens")),
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-
-
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait by the Retry-After header, a number or a date; None if there is none that can be read.
 
@@ -302,11 +278,3 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except (ValueError, TypeError):
         return None
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -20,7 +20,7 @@ LABELS = ("[[A", "[[B", "[[C")
 """How a reply begins that says so. The shared brackets cancel: only the letters' chances are compared."""
 
 Score = Callable[[Prompt, Sequence[str]], Sequence[float]]
-"""(prompt, labels) -> log-probability in nats of each label as the beginning of the reply to the prompt."""
+"""(prompt, labels) -> log-probability in nats of each label as the reply's beginning, given it is one of them."""
 
 _PREFERENCES = (Preference.FIRST, Preference.SECOND, Preference.TIE)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from judges.duel import Duel, Judgement, Preference
 from judges.judgements import Judgements
+from judges.llmbar import is_llmbar, read_llmbar
 from judges.problems import JudgingError, listed
 from judges.recorded import read_recorded
 
@@ -27,10 +28,13 @@ class ReplayJudge:
 def read_replay(path: Path, model: str | None = None, prompts: str | None = None) -> ReplayJudge:
     """A judgements file as a judge: of one model and one version of the prompts, which may be left out if there is one.
 
-    Raises JudgingError if the file holds none of them, or several to choose from.
+    A file of LLMBar's holds one evaluator's with prompts of its own. Raises JudgingError if the file holds none of
+    them, or several to choose from.
     """
     if not path.is_file():
         raise JudgingError(f"There is no judgements file {path}.")
+    if is_llmbar(path):
+        return ReplayJudge(read_llmbar(path))
     recorded: dict[tuple[str, str], dict[str, Judgement]] = {}
     with Judgements(path, write=False) as kept:
         for value in kept.values():

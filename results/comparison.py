@@ -13,13 +13,12 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from results.comparison_cells import Couple, Measured
+from results.reliability import SHUTDOWN
+from results.reliability import TASK as JUDGED
 
 Severity = Literal["fatal", "warning", "info"]
 ENGINES = ("torch", "transformers", "tokenizers", "lm-eval", "bitsandbytes", "llmcompressor", "gptqmodel", "openai")
 """Libraries another version of which may move a number."""
-JUDGED = "pairwise"
-EXPIRY = ("judge_shutdown", "shutdown_date", "judge_expires")
-"""Notes that say when an endpoint takes its judge away."""
 REVISIONS = ("dataset_revision", "revision")
 
 
@@ -60,6 +59,8 @@ def mismatches(couple: Couple, max_unmatched: float = 0.01) -> list[Mismatch]:
     differ("warning", "calibration", a.variant.calibration, b.variant.calibration, "the calibration tokens")
     differ("info", "code", a.variant.code, b.variant.code, f"our version of {a.variant.method}")
     differ("info", "artifact", old.artifact, new.artifact, "the artifact")
+    if a.task == JUDGED:
+        differ("warning", "judge", old.notes.get("reported"), new.notes.get("reported"), "the model that judged")
     for name in REVISIONS:
         differ("warning", "dataset", old.notes.get(name), new.notes.get(name), "the data set's revision")
     return [*found, *_engines(old, new)]
@@ -109,7 +110,7 @@ def staleness(cells: Iterable[Measured], max_age_days: float | None, now: dateti
             f"{old} of {len(cells)} cells of the baseline are older than {max_age_days:g} days "
             f"(the oldest: {max(ages):.0f}); measure again and `langgap baseline update --reason ...`"
         )
-    dates = {one.notes[name] for one in cells for name in EXPIRY if name in one.notes}
+    dates = {one.notes[SHUTDOWN] for one in cells if SHUTDOWN in one.notes}
     for date in sorted(dates):
         left = _age(date, now)
         if left is not None and left >= 0:

@@ -14,12 +14,15 @@ from typing import Literal
 import numpy as np
 
 from results import winrate
+from results.again import AGAIN, is_again
 from results.cell import Variant, canonical_json
 from results.estimate import Estimate, Sample
+from results.games import read_asked
+from results.judged_parts import Part, explored, parts
 from results.judged_sentences import win_rate, win_rate_gap, win_rates_open
 from results.labels import labels
 from results.multiplicity import holm
-from results.noise import Floor, signed_floor
+from results.noise import Floor, Kind, signed_floor
 from results.record import Record
 from results.reliability import TASK, Card, games_of, is_aa
 from results.resampling import sign_flip
@@ -48,6 +51,8 @@ class WinRate:
     """What tells it from other win rates of the variant and language: judge and opponent, where there are several."""
     aa: bool
     """The variant against itself: nothing can be won, and what is not a tie is the judge's."""
+    again: bool
+    """Of those, against its second answers to the same questions: what is not even is noise."""
     rate: Estimate
     """Averaged over orders and turns: the one that decides."""
     conservative: Estimate | None
@@ -58,7 +63,7 @@ class WinRate:
     p: float
     """Sign flips by question, of an even match."""
     floor: Floor | None
-    """What `none` against itself gives under the same judge, less a half; None where it was not judged."""
+    """What `none` against its second answers gives under the same judge, less a half; None where it was not judged."""
     card: Card | None
     notes: Mapping[str, str]
     """Why a rate is missing: ``length_control``, ``language_gate``."""
@@ -71,6 +76,8 @@ class WinRate:
     """Whether the two languages' questions are translations of each other, or only matched by id."""
     p_adjusted: float = 1.0
     p_gap_adjusted: float = 1.0
+    parts: tuple[Part, ...] = ()
+    """By category and turn, where the run holds the questions: to explore."""
     sentence_en: str = ""
     sentence_ko: str = ""
 
@@ -110,7 +117,7 @@ def win_rates(run: Run, judges: Sequence[Card], level: float = LEVEL) -> list[Wi
     samples = {record.cell.key: run.samples(record.cell.key) for record in records}
     named = labels(record.cell.variant for record in run.records())
     trusted = {(one.judge, one.model, one.prompts, one.language): one for one in judges}
-    floors = {_asked_of(record): _floor(record, samples) for record in records if is_aa(record, run)}
+    floors = {_asked_of(record): _floor(record, samples) for record in records if is_again(record)}
     settings = _settings(records, run, named)
     families: dict[tuple[str, ...], list[WinRate]] = {}
     sets: dict[int, str] = {}
@@ -123,9 +130,15 @@ def win_rates(run: Run, judges: Sequence[Card], level: float = LEVEL) -> list[Wi
         aa = is_aa(record, run)
         found = _measured(record, told, of_questions, aa, named[record.cell.variant.key], *settings[record.cell.key])
         card = trusted.get(_identity(record))
-        found = replace(found, card=card, floor=None if aa else floors.get(_asked_of(record)))
-        family = families.setdefault((record.cell.variant.key, found.setting, _judge(record), str(aa)), [])
-        family.append(found)
+        categories = {one.sample: one.category for one in read_asked(run.folder, record.cell.text)}
+        found = replace(
+            found,
+            card=card,
+            floor=None if aa and not found.again else floors.get(_asked_of(record)),
+            parts=() if aa else parts(told, categories),
+        )
+        of_family = (record.cell.variant.key, found.setting, _judge(record), str(aa), str(found.again))
+        families.setdefault(of_family, []).append(found)
         scores[id(found)] = of_questions
         other = run.record(record.cell.reference or "")
         sets[id(found)] = str(other.cell.params.get("questions", "")) if other else ""
@@ -174,6 +187,7 @@ def _measured(
         language=cell.language,
         setting=setting,
         aa=aa,
+        again=is_again(record),
         rate=estimates["win_rate"],
         conservative=estimates.get("win_rate_conservative"),
         length_controlled=estimates.get("win_rate_length_controlled"),
@@ -219,8 +233,9 @@ def _judged(family: Sequence[WinRate]) -> list[WinRate]:
     with_gap = [place for place, one in enumerate(family) if one.gap is not None]
     gaps = dict(zip(with_gap, holm([family[place].p_gap for place in with_gap]), strict=True))
     found = []
+    by_part = explored([one.parts for one in family])
     for place, (one, p) in enumerate(zip(family, rates, strict=True)):
-        judged = replace(one, p_adjusted=p, p_gap_adjusted=gaps.get(place, 1.0))
+        judged = replace(one, p_adjusted=p, p_gap_adjusted=gaps.get(place, 1.0), parts=by_part[place])
         en, ko = win_rate(judged)
         if judged.gap is not None:
             more = win_rate_gap(judged, AGAINST)
@@ -245,7 +260,8 @@ def comparable(one: Card | None, other: Card | None) -> Comparable:
 def _floor(record: Record, samples: Mapping[str, Sequence[Sample]]) -> Floor | None:
     told = samples[record.cell.key]
     values = [one.quantities["score"] - EVEN for one in told if "score" in one.quantities]
-    return signed_floor("win_rate", record.cell.language, values, "re-run") if values else None
+    kind: Kind = "re-run" if record.notes[AGAIN] == "re-run" else "batch shape"
+    return signed_floor("win_rate", record.cell.language, values, kind) if values else None
 
 
 def _judge(record: Record) -> str:

@@ -17,6 +17,8 @@ def win_rate(found: WinRate) -> Sentence:
     """How often the answers win in one language, and whether that differs from an even match."""
     en, ko = language_en(found.language), language_ko(found.language)
     rate, by = percent(found.rate), found.judge
+    if found.again and found.floor is not None:
+        return _again(found, en, ko, rate)
     if found.aa:
         ties = f"{100 * found.shares.tie:.0f}%"
         return Sentence(
@@ -40,6 +42,28 @@ def win_rate(found: WinRate) -> Sentence:
         f"{verdict_en}.{weak_en}",
         f"{found.label}: {ko} 답변의 승률 {rate}({found.against} 상대, {found.questions}문항, 심판 {by}). "
         f"{verdict_ko}.{weak_ko}",
+    )
+
+
+def _again(found: WinRate, en: str, ko: str, rate: str) -> Sentence:
+    """What `none` gives against its second answers: the floor."""
+    floor = found.floor
+    if floor is None:
+        raise ValueError("there is no floor to speak of")
+    how_en, how_ko = {
+        "re-run": ("drawn anew", "다시 뽑은"),
+        "batch shape": ("written in other batches", "다른 배치로 쓴"),
+    }[floor.kind]
+    band = f"{100 * floor.band:.1f}"
+    odd_en = odd_ko = ""
+    if not floor.is_centred:
+        odd_en = " That is not even: something other than chance is at work."
+        odd_ko = " 한쪽으로 치우쳐 있어, 우연이 아닌 원인이 있습니다."
+    return Sentence(
+        f"A/A: {found.label} against its own second answers in {en}, {how_en}: {rate} ({found.questions} questions, by "
+        f"{found.judge}). Nothing within {band} points of an even match is called a win or a loss.{odd_en}",
+        f"A/A: {found.label}의 {ko} 답변을 {how_ko} 자신의 두 번째 답변과 견주면 승률 {rate}({found.questions}문항, "
+        f"심판 {found.judge})입니다. 50%에서 {band}포인트 안의 차이는 승패로 치지 않습니다.{odd_ko}",
     )
 
 

@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from results.again import is_again
 from results.cell import canonical_json, digest_of
 from results.estimate import Estimate, Sample
 from results.games import FOLDER
 from results.record import Record
 from results.statistics import Array, cluster_share, mean
 from results.store import Run
+from results.winrate import interval
 
 TASK = "pairwise"
 CONSISTENT = 0.6
@@ -30,6 +32,8 @@ SLOT = 0.75
 """Share of what the order decides that one slot may win, before the place of an answer decides."""
 EVEN = 0.5
 """Share of ties that a judge needs between equal answers: below, it sees differences where there are none."""
+SHUTDOWN = "judge_shutdown"
+"""The note of a pairwise record that says when the judge's endpoint will take its model away, as the endpoint told."""
 LABELS = "agreement.json"
 """Beside the judgements: what people said, compared with the judge; the harness writes it."""
 
@@ -166,7 +170,7 @@ def card(records: Sequence[Record], run: Run, with_people: Estimate | None = Non
     """The card of one judge in one language from its pairwise records."""
     equal: list[tuple[dict[str, Array], tuple[Sample, ...]]] = []
     different: list[tuple[dict[str, Array], tuple[Sample, ...]]] = []
-    for record in records:
+    for record in (record for record in records if not is_again(record)):
         games = games_of(run.samples(record.cell.key))
         (equal if is_aa(record, run) else different).append((games, run.samples(record.cell.key)))
     cell = records[0].cell
@@ -188,7 +192,7 @@ def card(records: Sequence[Record], run: Run, with_people: Estimate | None = Non
 
 
 def is_aa(record: Record, run: Run) -> bool:
-    """Whether a pairwise record shows a variant against itself."""
+    """Whether a pairwise record shows a variant against itself, be it the same answers or its second ones."""
     other = run.record(record.cell.reference or "")
     return other is not None and other.cell.variant.key == record.cell.variant.key
 
@@ -239,7 +243,7 @@ def agreement(games: Sequence[Sequence[float]] | Array, labels: Sequence[float])
         raise ValueError(
             f"games have shape {x.shape} and there are {len(y)} labels; it is (pairs, orders) and (pairs,)"
         )
-    return mean((x == y[:, None]).mean(axis=1)).interval()
+    return interval(mean((x == y[:, None]).mean(axis=1)))
 
 
 def label_key(record: Record) -> str:

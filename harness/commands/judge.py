@@ -30,6 +30,7 @@ examples:
   langgap judge runs/ko --judge replay:judgements.jsonl    recorded verdicts again
   langgap judge runs/ko --export fastchat                  what was judged, in FastChat's folder layout
   langgap judge runs/ko --bridge                           two judges of the same answers compared
+  langgap judge --labels pairs.json --judge api:NAME       no run: how often a judge says what people said
 """
 
 JUDGES = """
@@ -43,7 +44,9 @@ examples:
 
 def add(commands: Commands) -> None:
     judge = add_command(commands, "judge", "judge stored answers pair by pair, in both orders", JUDGE, run)
-    judge.add_argument("folder", type=Path, metavar="RUN", help="a run folder with records of the task answers")
+    judge.add_argument(
+        "folder", type=Path, metavar="RUN", nargs="?", help="a run folder with records of the task answers"
+    )
     judge.add_argument(
         "--judge",
         action="append",
@@ -54,13 +57,14 @@ def add(commands: Commands) -> None:
     who.add_argument("--against", metavar="VARIANT", help="the opponent of all: a method or label (default: none)")
     who.add_argument("--variant", action="append", metavar="VARIANT", help="only this one; repeatable")
     who.add_argument("--best", type=at_least(1), metavar="N", help="only the N least changed variants of each model")
-    who.add_argument("--by", metavar="TASK", help="what --best goes by: fidelity (the default) or perplexity")
+    who.add_argument("--by", metavar="TASK", help="what --best goes by: fidelity (the default), perplexity or bits")
     who.add_argument("--duels", action="store_true", help="the variants against each other, not against one opponent")
     who.add_argument("--no-aa", action="store_true", help="do not show `none` against itself")
     how = judge.add_argument_group("how")
     how.add_argument("--budget", metavar="B", help="200calls, 20usd or both with a comma; stops before it is passed")
     how.add_argument("--concurrency", type=at_least(1), metavar="N", help="requests at a time (default: 8)")
     how.add_argument("--labels", type=Path, metavar="FILE", help="pairs that people judged, for the reliability card")
+    how.add_argument("--pairs", type=at_least(1), metavar="N", help="only the first N of the labelled pairs")
     how.add_argument("--dry-run", action="store_true", help="say what it would cost and ask nobody")
     how.add_argument("--strict", action="store_true", help="exit 3 for skipped cells too, not only for failed ones")
     how.add_argument("--export", choices=("fastchat",), help="write RUN/fastchat/ of what is judged")
@@ -76,6 +80,8 @@ def run(args: argparse.Namespace) -> ExitCode:
     given = (args.judge, args.against, args.variant, args.best, args.by, args.budget, args.concurrency, args.labels)
     judges = args.duels or args.dry_run or any(value is not None for value in given)
     spec = read_spec(args) if judges or not (args.export or args.bridge) else None
+    if args.folder is None:
+        return _agree(args, spec)
     from results.store import Run
 
     Run.open(args.folder)  # says what is wrong with a folder that is no run, which opening to write would make
@@ -88,7 +94,7 @@ def run(args: argparse.Namespace) -> ExitCode:
         with Run.open(args.folder, write=True) as opened, reporting() as reporter:
             for notice in opened.notices:
                 reporter.notice(notice)
-            judged = judge_run(opened, spec, args.cache, reporter, args.dry_run, args.labels)
+            judged = judge_run(opened, spec, args.cache, reporter, args.dry_run, args.labels, args.pairs)
             for told in (judged.spent, judged.stopped):
                 if told:
                     reporter.notice(told)
@@ -112,6 +118,31 @@ def run(args: argparse.Namespace) -> ExitCode:
     return ExitCode.INCOMPLETE if bad else ExitCode.OK
 
 
+def _agree(args: argparse.Namespace, spec: JudgingSpec | None) -> ExitCode:
+    """Without a run: a judge beside people."""
+    from harness.progress import reporting
+
+    if args.labels is None or spec is None:
+        raise UserError(
+            "give a RUN to judge, as in `langgap judge runs/default`; or --labels FILE, to see how often a judge says "
+            "what people said."
+        )
+    from harness.humanlabels import agree
+    from judges.problems import BudgetReached
+
+    with reporting() as reporter:
+        try:
+            found = agree(args.labels, spec, args.cache, reporter, args.pairs, args.dry_run)
+        except BudgetReached as reached:
+            reporter.notice(str(reached))
+            return ExitCode.INCOMPLETE
+    if args.json:
+        print_json([{**vars(one), "average": one.average.to_json(), "sentence": one.sentence} for one in found])
+    for one in () if args.json else found:
+        print(f"{one.sentence}.")
+    return ExitCode.OK
+
+
 def read_spec(args: argparse.Namespace) -> JudgingSpec:
     """The options over the run's own [judge] table; over nothing where --judge is given."""
     from harness.judgelist import JUDGES as known
@@ -121,7 +152,7 @@ def read_spec(args: argparse.Namespace) -> JudgingSpec:
         panel = [parse_judge(text) for text in args.judge]
         value: dict[str, Any] = dict(panel[0]) if len(panel) == 1 else {"panel": panel}
     else:
-        value = _own(args.folder)
+        value = _own(args.folder) if args.folder else {}
         if not value:
             raise UserError(
                 f"nobody is named to judge: give --judge NAME, one of {listed(known)}; see `langgap judges`."

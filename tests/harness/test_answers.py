@@ -35,9 +35,9 @@ def counted(monkeypatch):
 
     calls, real = [], generation.write
 
-    def write(lm, requests, ending, finished, **options):
+    def write(lm, requests, finished, **options):
         calls.append(len(requests))
-        real(lm, requests, ending, finished, **options)
+        real(lm, requests, finished, **options)
 
     monkeypatch.setattr(generation, "write", write)
     return calls
@@ -67,7 +67,7 @@ def test_the_second_turn_follows_the_first_answer(lm, monkeypatch):
 
     asked = []
 
-    def write(lm, requests, ending, finished):
+    def write(lm, requests, finished):
         asked.append([lm.tokenizer.decode(request.ids, skip_special_tokens=True) for request in requests])
         for place in range(len(requests)):
             finished(place, generation.Written(f"own answer {place}", "end", 3))
@@ -95,6 +95,18 @@ def test_what_was_written_is_not_written_again(lm, counted, tmp_path):
     assert counted[8:] == [1, 1]
     measured(lm, tmp_path, temperature="category", limit=1, seed=1)
     assert counted[10:] == [1, 1]
+
+
+def test_several_cells_are_answered_in_common_batches(lm, counted, tmp_path):
+    """Korean and English end at other labels; a set that cannot be asked costs the others nothing."""
+    params = {**PARAMS, "max_new_tokens": 12}
+    alone = [measured(lm, language=language, limit=2) for language in ("en", "ko")]
+    del counted[:]
+    sets = [(params, "en", 2), ({**params, "template": "chat"}, "en", 2), (params, "qaa", 2), (params, "ko", 2)]
+    answers.write_ahead(lm, sets, tmp_path)
+    assert counted == [4, 4]
+    assert [measured(lm, tmp_path, language, 2) for language in ("en", "ko")] == alone
+    assert counted[2:] == [0, 0, 0, 0]
 
 
 def test_an_interrupted_batch_keeps_what_was_finished(lm, counted, tmp_path, monkeypatch):
@@ -125,6 +137,18 @@ def test_greedy_answers_take_no_seed_and_drawn_ones_do(lm):
     alone = measured(lm, temperature="category", limit=1)
     assert alone.conversations == drawn[0].conversations[:1], "an answer does not depend on its neighbours"
     assert drawn[0].notes["decoding"] == "by category, seed 0"
+
+
+def test_greedy_answers_of_another_seed_are_written_in_other_batches(lm, monkeypatch, tmp_path):
+    from harness import generation
+
+    rows, real = [], generation._written
+    monkeypatch.setattr(generation, "_written", lambda lm, of: (rows.append(len(of)), real(lm, of))[1])
+    measured(lm, tmp_path, limit=4)
+    measured(lm, tmp_path, limit=4, seed=1)
+    assert rows == [4, 4, 2, 2, 2, 2]  # two turns each
+    measured(lm, tmp_path, limit=4, seed=1)
+    assert len(rows) == 6
 
 
 def test_published_temperatures():

@@ -281,13 +281,17 @@ class TestTheSweepsThatComeAlong:
         ]
         assert names[-1][2] == "nf4"
         assert found.languages == ("en", "ko", "ja", "zh", "fr", "es", "vi", "id")
-        assert [task.name for task in found.tasks] == ["perplexity", "fidelity", "footprint", "zeroshot"]
+        assert [task.name for task in found.tasks] == ["perplexity", "fidelity", "footprint", "zeroshot", "answers"]
+        answers = found.tasks[-1]
+        assert (answers.params["limit"], answers.params["max_new_tokens"], answers.only) == (6, 64, "judged")
+        assert answers.params["questions"] == "en=bundled,ko=bundled"
+        assert (found.judging.best, found.judging.by, found.judging.judges[0].name) == (2, "bits", "local")
         assert (found.limit, found.calibration) == (16, CalibrationSpec("bundled", 8, 512))
 
     def test_quick(self):
         found = config.default_config(quick=True)
         assert [m.name for m in found.methods] == ["none", "rtn"]
-        assert (found.limit, len(found.languages)) == (3, 8)
+        assert (found.limit, len(found.languages), found.judging) == (3, 8, None)
 
     def test_the_examples_are_sound(self):
         from pathlib import Path

@@ -8,19 +8,21 @@ FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text")
 TEXTS = ("Why?", "A much longer prompt, which fills more than one sliding window.", "Hm", "seventeen letters")
 
 
-def prompts(lm, most=24, **options):
-    from harness.generation import Request
+def prompts(lm, ids=(1,), strings=(), **options):
+    from harness.generation import Ending, Request
 
+    ending = Ending(frozenset(ids), strings)
     return [
-        Request(tuple(lm.encode(text)), most - 5 * place, seed=place, **options) for place, text in enumerate(TEXTS)
+        Request(tuple(lm.encode(text)), 24 - 5 * place, ending, seed=place, **options)
+        for place, text in enumerate(TEXTS)
     ]
 
 
-def written(lm, requests, ending=None, **options):
-    from harness.generation import Ending, write
+def written(lm, requests, **options):
+    from harness.generation import write
 
     found = {}
-    write(lm, requests, ending or Ending(frozenset({1})), lambda place, one: found.update({place: one}), **options)
+    write(lm, requests, lambda place, one: found.update({place: one}), **options)
     return [found[place] for place in range(len(requests))]
 
 
@@ -44,15 +46,14 @@ def test_greedy_texts_are_those_of_generate_one_by_one(tiny_lm, family):
 
 
 def test_an_end_token_ends_one_row_and_the_others_go_on(tiny_lm):
-    from harness.generation import END, LENGTH, Ending
+    from harness.generation import END, LENGTH
 
     lm = tiny_lm()
-    requests = prompts(lm)
-    whole = written(lm, requests, Ending(frozenset()))
+    whole = written(lm, prompts(lm, ids=()))
     assert [(one.stop, one.tokens) for one in whole] == [(LENGTH, 24 - 5 * place) for place in range(4)]
     character = whole[1].text[len(whole[1].text) // 2]
     (token,) = lm.encode(character, special=False)  # tokens are characters
-    cut = written(lm, requests, Ending(frozenset({token})))
+    cut = written(lm, prompts(lm, ids=(token,)))
     assert {one.stop for one in cut} == {END, LENGTH}
     for one, before in zip(cut, whole, strict=True):
         if character not in before.text:
@@ -63,15 +64,16 @@ def test_an_end_token_ends_one_row_and_the_others_go_on(tiny_lm):
             assert one.text == before.text.partition(character)[0] + character
 
 
-def test_a_stop_string_is_cut_off(tiny_lm):
-    from harness.generation import END, Ending
+def test_a_stop_string_is_cut_off_and_ends_its_own_row_only(tiny_lm):
+    from harness.generation import END
 
     lm = tiny_lm()
-    (whole,) = written(lm, prompts(lm)[:1], Ending(frozenset()))
+    whole, beside, *_ = written(lm, prompts(lm, ids=()))
     string = whole.text[5:8]
-    (cut,) = written(lm, prompts(lm)[:1], Ending(frozenset(), (string,)))
+    cut, other = written(lm, [prompts(lm, (), (string,))[0], prompts(lm, (), (beside.text[-3:] + "?",))[1]])
     assert (cut.stop, cut.text) == (END, whole.text.partition(string)[0].strip())
     assert cut.tokens < whole.tokens
+    assert other == beside
 
 
 def test_draws_belong_to_the_prompt(tiny_lm):
@@ -90,13 +92,13 @@ def test_draws_follow_the_distribution(tiny_lm):
     """3,000 first tokens against the softmax of the logits at that temperature: total variation."""
     import torch
 
-    from harness.generation import Request
+    from harness.generation import Ending, Request
 
     lm = tiny_lm()
     ids = tuple(lm.encode("Why?"))
     with torch.no_grad():
         expected = (lm.model(torch.tensor([ids])).logits[0, -1].float() / 0.5).softmax(0)
-    requests = [Request(ids, 1, 0.5, seed) for seed in range(3000)]
+    requests = [Request(ids, 1, Ending(frozenset()), 0.5, seed) for seed in range(3000)]
     counts = torch.zeros(len(expected))
     for one in written(lm, requests, most_rows=1000):
         token = lm.encode(one.text, special=False)
@@ -108,11 +110,11 @@ def test_draws_follow_the_distribution(tiny_lm):
 
 def test_batches_keep_to_their_memory(tiny_lm):
     """Longest first, and no batch of more tokens than its keys and values may take."""
-    from harness.generation import Request, _batches, _token_bytes
+    from harness.generation import Ending, Request, _batches, _token_bytes
 
     lm = tiny_lm()
     assert _token_bytes(lm) == 2 * 2 * 2 * 8 * 4  # keys and values, layers, heads, width, float32
-    requests = [Request((5,) * size, 10) for size in (3, 50, 20, 7, 5)]
+    requests = [Request((5,) * size, 10, Ending(frozenset())) for size in (3, 50, 20, 7, 5)]
     batches = list(_batches(requests, 70, 64))
     assert batches == [[1], [2, 3], [4, 0]]
     assert list(_batches(requests, 5, 64)) == [[1], [2], [3], [4], [0]], "one that fits nowhere goes alone"

@@ -48,6 +48,36 @@ def test_what_is_no_budget_is_refused(text):
         parse_budget(text)
 
 
+JUDGED = [{"name": "perplexity"}, {"name": "answers", "only": "judged"}]
+BEST = {"name": "local", "model": "x", "best": 2, "by": "bits"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"judge": {"name": "local", "model": "x"}},
+            "needs a [judge] table that says by `best` how many variants meet",
+        ),
+        ({"judge": {}}, "answers: only = 'judged' needs a [judge] table"),
+        ({"judge": {**BEST, "against": "rtn"}}, "and has no `variants` and no `against`."),
+        ({"task": JUDGED[1:]}, "[judge]: the best go by bits, and perplexity is not measured; add a [[task]] named"),
+        (
+            {"task": [*JUDGED, {"name": "footprint", "only": "judged"}]},
+            "only = 'judged' is for answers, not for footprint",
+        ),
+    ],
+)
+def test_choosing_who_answers_needs_a_number_and_a_measure(changes, said):
+    whole = {**ANSWERS, "task": JUDGED, "judge": BEST}
+    config = parse_config(whole, "test")
+    assert config.tasks[1].only == "judged"
+    assert parse_config(config.to_mapping(), "again") == config
+    with pytest.raises(UserError) as caught:
+        parse_config({**whole, **changes}, "test")
+    assert said in str(caught.value)
+
+
 def test_a_judge_table_fills_in_defaults_and_survives_being_written():
     config = parse_config({**ANSWERS, "judge": {"name": "local", "model": "x", "best": 2, "aa": False}}, "test")
     assert config.judging.judges == (
@@ -60,7 +90,8 @@ def test_a_judge_table_fills_in_defaults_and_survives_being_written():
 def test_a_panel_survives_being_written():
     own = {"name": "api", "base_url": "http://h/v1", "seed": 3}
     panel = [{**own, "model": "one"}, {**own, "model": "two", "temperature": 1}]
-    config = parse_config({**ANSWERS, "judge": {"panel": panel, "variants": ["rtn"]}}, "test")
+    config = parse_config({**ANSWERS, "judge": {"panel": panel, "variants": ["rtn"], "again": True}}, "test")
+    assert config.judging.again
     assert [judge.params["model"] for judge in config.judging.judges] == ["one", "two"]
     assert type(config.judging.judges[1].params["temperature"]) is float
     assert parse_config(tomllib.loads(toml.dumps(config.to_mapping())), "test") == config
@@ -77,10 +108,17 @@ def test_a_panel_survives_being_written():
         ({"name": "api", "model": "x", "max_tokens": "many"}, "max_tokens is 'many', but must be an integer."),
         ({"name": "api", "model": "x", "bests": 2}, "Did you mean 'best'?"),
         ({"name": "api", "model": "x", "best": 0}, "best is 0, but must be 1 or more."),
-        ({"name": "api", "model": "x", "by": "speed"}, "by is 'speed', but must be one of fidelity and perplexity."),
+        (
+            {"name": "api", "model": "x", "by": "speed"},
+            "by is 'speed', but must be one of fidelity, perplexity and bits.",
+        ),
         ({"name": "api", "model": "x", "aa": 1}, "aa is 1, but must be true or false."),
         ({"name": "api", "model": "x", "budget": "much"}, "the budget 'much' is not understood"),
         ({"name": "api", "model": "x", "duels": True, "against": "rtn"}, "leave one out."),
+        (
+            {"name": "api", "model": "x", "again": True, "aa": False},
+            "again has `none` answer twice to be shown against itself, which duels and aa = false leave out.",
+        ),
         ({"panel": [{"name": "api", "model": "x"}] * 2}, "on the panel twice"),
     ],
 )

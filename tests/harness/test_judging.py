@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -317,6 +319,76 @@ def test_a_judge_that_will_be_shut_down_is_told_and_its_successor_is_compared(an
     assert main(["judge", str(folder), "--bridge"]) is ExitCode.OK
     # the server's verdict depends on the prompt only, and both judges are shown the same
     assert capsys.readouterr().out.startswith("en: judge-2 gives the verdict of judge-1 in 100.0% of 12 games;")
+
+
+def test_by_the_batch_api_the_same_records_come_out_and_no_call_is_made_alone(answered_run, tmp_path):
+    folder = answered_run(("none", "rtn"), ("en",))
+    with FaultServer() as server:
+        judge(folder, spec(server))
+        alone, requests = told(folder), server.requests.total()
+        answered_run.folder = tmp_path / "batched"
+        answered_run(("none", "rtn"), ("en",))
+        done, said = judge(answered_run.folder, spec(server, batch=True, poll=0.01))
+        assert (len(server.batches), server.requests.total()) == (1, 2 * requests)
+    assert told(answered_run.folder) == alone
+    assert "judging takes 18 verdicts" in said
+    assert done.spent == "judge-1: 18 calls"
+
+
+def test_second_answers_of_none_are_judged_and_give_the_noise_floor(answered_run):
+    from harness.questions import asked
+    from results.conversation import Conversation
+    from results.judged import win_rates
+    from results.record import Record
+    from results.reliability import cards
+
+    questions = asked("bundled", "en", 3)
+    with Run.open(answered_run.folder, write=True) as run:
+        for method, seed in (("none", 0), ("none", 1), ("rtn", 0)):
+            said = [Conversation(q.id, (f"{method} {seed}",) * 2, ("end",) * 2, (4, 4)) for q in questions]
+            run.append(Record(answered_run.cell(method, "en", seed=seed, temperature="category"), "ok"), (), said)
+    with FaultServer() as server:
+        judge(answered_run.folder, spec(server))
+        assert server.requests.total() == 3 * 2 * 2 * 2 + 3 * 2
+        judge(answered_run.folder, spec(server))
+        assert server.requests.total() == 3 * 2 * 2 * 2 + 3 * 2
+    run = Run.open(answered_run.folder)
+    same, again, rtn = win_rates(run, cards(run))
+    assert [(one.aa, one.again) for one in (same, again, rtn)] == [(True, False), (True, True), (False, False)]
+    assert same.floor is None
+    assert rtn.floor == again.floor
+    assert rtn.floor.mean.value == pytest.approx(again.rate.value - 0.5)
+    assert rtn.floor.kind == "re-run"
+    assert rtn.card.questions == 3
+
+
+def test_a_baseline_grows_stale_by_the_date_that_the_endpoint_tells_also_when_it_tells_later(answered_run):
+    from results.comparison import mismatches, staleness
+    from results.comparison_cells import couples, from_run
+
+    folder = answered_run(("none", "rtn"), ("en",))
+
+    def stale():
+        said = staleness(from_run(Run.open(folder)), None, datetime(2027, 1, 2, tzinfo=UTC))
+        return [line for line in said if "judge" in line]  # not that the code is being worked on
+
+    with FaultServer() as server:
+        judge(folder, spec(server, aa=False))
+        before = told(folder)
+        assert stale() == []
+        server.shutdown_date = "2026-12-31"
+        asked = server.requests.total()
+        judge(folder, spec(server, aa=False))
+        assert server.requests.total() == asked
+    assert told(folder) == before
+    assert stale() == ["the judge of the baseline was to be shut down on 2026-12-31: its win rates cannot be repeated"]
+    (one,) = (cell for cell in from_run(Run.open(folder)) if cell.cell.task == "pairwise")
+    later = replace(one, notes={**one.notes, "reported": "judge-2027-01-01"})
+    (mismatch,) = mismatches(couples([one], [later])[0])
+    assert (mismatch.severity, mismatch.kind) == ("warning", "judge")
+    assert mismatch.sentence == (
+        "the model that judged: 'judge-2026-01-01 (fp_1)' in the baseline, 'judge-2027-01-01' in the run"
+    )
 
 
 def test_a_reader_finds_every_game_and_the_judges_words(answered_run):

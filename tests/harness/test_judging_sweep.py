@@ -41,6 +41,79 @@ def test_a_sweep_with_a_judge_judges_after_measuring_and_goes_on(judged_sweep, t
     assert (tmp_path / "run" / "records.jsonl").read_bytes() == before
 
 
+def test_the_original_answers_twice_where_the_judge_table_says_so(judged_sweep, tiny_folder, tmp_path):
+    model = str(tiny_folder(max_position_embeddings=8192))
+    assert judged_sweep({"name": "local", "model": model, "dtype": "float32", "again": True}) is ExitCode.OK
+    run = Run.open(tmp_path / "run")
+    answered = [record.cell for record in run.records() if record.cell.task == "answers"]
+    assert sorted((cell.variant.method, cell.params["seed"]) for cell in answered) == [
+        ("none", 0),
+        ("none", 1),
+        ("rtn", 0),
+    ]
+    first, second = (cell for cell in answered if cell.variant.method == "none")
+    assert run.conversations(first.key) == run.conversations(second.key)  # greedy, in float32
+    (again,) = (record for record in run.records() if "again" in record.notes)
+    assert (again.cell.reference, again.notes["again"]) == (second.key, "batch shape")
+    assert again.estimates["win_rate"].value == 0.5
+
+
+@pytest.fixture
+def best_of_three(tiny_sweep, tiny_folder):
+    """``best_of_three(**changes)``: three roundings, of which the best answers for the judge."""
+    model = str(tiny_folder(max_position_embeddings=8192))
+
+    def run(**changes):
+        given = {
+            "models": [model],
+            "languages": ["en", "ko"],
+            "limit": 3,
+            "method": [{"name": "rtn", "granularity": "row", "bits": [2, 4, 3]}],
+            "task": [{"name": "perplexity"}, {**ANSWERS, "only": "judged"}],
+            "judge": {"name": "local", "model": model, "dtype": "float32", "best": 1, "by": "bits"},
+        }
+        return tiny_sweep(**{**given, **changes})
+
+    return run
+
+
+def test_the_best_answer_for_the_judge_once_all_else_is_measured(best_of_three, tiny_sweep, tmp_path, capsys):
+    assert best_of_three() is ExitCode.OK
+    told = capsys.readouterr().err
+    records = tiny_sweep.records()
+    bits = {
+        of: max(
+            records["rtn", of, "perplexity", language].estimates["bits_per_sentence"].value
+            - records["none", None, "perplexity", language].estimates["bits_per_sentence"].value
+            for language in ("en", "ko")
+        )
+        for of in (2, 4, 3)
+    }
+    best = min(bits, key=bits.__getitem__)
+    assert f"note: to be judged: rtn {best}-bit" in told
+    assert "by the best variant of each model by bits once all else is measured" in told
+    assert {key for key in records if key[2] != "perplexity"} == {
+        (*who, task, language)
+        for who in (("none", None), ("rtn", best))
+        for task in ("answers", "pairwise")
+        for language in ("en", "ko")
+    }
+    before = (tmp_path / "run" / "records.jsonl").read_bytes()
+    assert best_of_three() is ExitCode.OK
+    assert (tmp_path / "run" / "records.jsonl").read_bytes() == before
+    lines = before.splitlines(keepends=True)
+    cut = b"".join(lines[:11])  # without half of the best variant's answers and all verdicts
+    (tmp_path / "run" / "records.jsonl").write_bytes(cut)
+    assert best_of_three() is ExitCode.OK
+    assert tiny_sweep.records().keys() == records.keys()
+
+
+def test_without_a_compressed_variant_nobody_is_judged_and_nothing_is_missing(best_of_three, tiny_sweep, capsys):
+    assert best_of_three(method=[{"name": "none"}], languages=["en"], limit=1) is ExitCode.OK
+    assert "note: nobody is judged: no compressed variant was measured" in capsys.readouterr().err
+    assert {key[2] for key in tiny_sweep.records()} == {"perplexity", "answers"}
+
+
 def test_a_budget_ends_a_sweep_with_3_and_the_rest_is_measured(judged_sweep, tiny_sweep, monkeypatch):
     monkeypatch.setenv("TEST_KEY", "x")
     with FaultServer() as server:

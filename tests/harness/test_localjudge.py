@@ -17,11 +17,12 @@ PROMPT = Prompt("Judge.", "A or B?")
 
 
 def by_hand(lm, text):
-    """ln p(letter | text + "[[") from the model's own logits."""
+    """ln p(letter | text + "[[", one of the letters) from the model's own logits."""
     ids = lm.tokenizer(text)["input_ids"] + lm.tokenizer("[[", add_special_tokens=False)["input_ids"]
     with torch.inference_mode():
-        logprobs = torch.log_softmax(lm.model(input_ids=torch.tensor([ids])).logits[0, -1].float(), dim=-1)
-    return [float(logprobs[lm.tokenizer(letter, add_special_tokens=False)["input_ids"][0]]) for letter in "ABC"]
+        logits = lm.model(input_ids=torch.tensor([ids])).logits[0, -1].float()
+    last = [lm.tokenizer(letter, add_special_tokens=False)["input_ids"][0] for letter in "ABC"]
+    return logits[last].log_softmax(0).tolist()
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma2"])
@@ -47,11 +48,28 @@ def test_a_chat_template_wraps_the_messages_and_one_without_a_system_role_merges
     def plain(text):
         ids = lm.encode(text) + lm.encode("[[")
         with torch.inference_mode():
-            found = torch.log_softmax(lm.model(input_ids=torch.tensor([ids])).logits[0, -1].float(), dim=-1)
-        return [float(found[lm.encode(letter)[0]]) for letter in "ABC"]
+            logits = lm.model(input_ids=torch.tensor([ids])).logits[0, -1].float()
+        return logits[[lm.encode(letter)[0] for letter in "ABC"]].log_softmax(0).tolist()
 
     assert with_system == pytest.approx(plain("<system>Judge.<user>A or B?!"), abs=1e-4)
     assert merged == pytest.approx(plain("<user>Judge.\n\nA or B?!"), abs=1e-4)
+
+
+def test_labels_that_bfloat16_cannot_tell_apart_do_not_tie(tiny_lm):
+    """Logits of 20 and 20.03 are one number in bfloat16; with their rows in float32 the larger one is the verdict."""
+    lm = tiny_lm()
+    lm.model.to(torch.bfloat16)
+    ids = lm.encode("Judge.\n\nA or B?\n\n") + lm.encode("[[", special=False)
+    hidden = lm.hidden(torch.tensor([ids]))[0, -1].float()
+    letters = [lm.encode(letter, special=False)[0] for letter in "ABC"]
+    with torch.no_grad():
+        for letter, logit in zip(letters, (20.0, 20.03, 10.0), strict=True):
+            lm.model.lm_head.weight[letter] = (hidden * logit / hidden.square().sum()).bfloat16()
+    weights = lm.model.lm_head.weight[letters].float()
+    first, second, _ = (weights @ hidden).tolist()
+    assert first != second
+    found = scorer(lm, 100)(PROMPT, LABELS)
+    assert found[1] - found[0] == pytest.approx(second - first, abs=1e-5)
 
 
 def test_a_prompt_that_is_too_long_is_an_error_with_its_reason(tiny_lm):

@@ -49,6 +49,14 @@ class FaultServer:
         self.message = message
         """A function from the user message to the judge's message; left out, ``letter_of`` in odd places."""
         self.shutdown_date: str | None = None
+        self.files: dict[str, bytes] = {}
+        self.batches: dict[str, dict] = {}
+        self.looks = 1
+        """So often a batch is looked at before it is completed."""
+        self.end = "completed"
+        """How a batch ends; ``expired``: with half of its requests answered, ``failed``: refused."""
+        self.cut_after = 0
+        """So many calls about batches are answered by a cut connection, after they were done."""
         self.requests: Counter[str] = Counter()
         self.paid: Counter[str] = Counter()
         """Digest of a request -> whole replies sent."""
@@ -92,6 +100,55 @@ class FaultServer:
             "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
         }
 
+    def manage(self, path: str, raw: bytes) -> bytes:
+        """A call about files and batches, as OpenAI's reference describes them."""
+        place, _, name = path.partition("?")[0].removeprefix("/v1/").partition("/")
+        with self.lock:
+            if place == "files" and raw:
+                name = f"file-{len(self.files)}"
+                part = raw[raw.index(b'name="file"') :]
+                self.files[name] = part[part.index(b"\r\n\r\n") + 4 : part.index(b"\r\n--")]
+                return json.dumps({"id": name, "object": "file", "purpose": "batch"}).encode()
+            if place == "files":
+                return self.files[name.removesuffix("/content")]
+            if raw:
+                asked = json.loads(raw)
+                name = f"batch-{len(self.batches)}"
+                self.batches[name] = {"id": name, "object": "batch", "status": "in_progress", "looks": 0, **asked}
+                return json.dumps(self.batches[name]).encode()
+            if not name:
+                return json.dumps({"object": "list", "data": list(self.batches.values()), "has_more": False}).encode()
+            batch = self.batches[name]
+            batch["looks"] += 1
+            if batch["looks"] > self.looks and batch["status"] == "in_progress":
+                self.complete(batch)
+            return json.dumps(batch).encode()
+
+    def complete(self, batch: dict) -> None:
+        """Answer a batch's requests, in another order; some fail, as ``rate`` says."""
+        batch["status"] = self.end
+        if self.end == "failed":
+            batch["errors"] = {"object": "list", "data": [{"code": "x", "message": "This model knows no batches."}]}
+            return
+        asked = [json.loads(line) for line in self.files[batch["input_file_id"]].splitlines()][::-1]
+        answered, failed = [], []
+        for one in asked[: len(asked) // 2 if self.end == "expired" else None]:
+            digest = hashlib.sha256(json.dumps(one["body"]).encode()).hexdigest()
+            self.requests[digest] += 1
+            if self.fault_of(digest, self.requests[digest]):
+                body = {"error": {"message": "the server had an error"}}
+                failed.append({"custom_id": one["custom_id"], "response": {"status_code": 500, "body": body}})
+            else:
+                self.paid[digest] += 1
+                body = self.reply_of(one["body"])
+                answered.append({"custom_id": one["custom_id"], "response": {"status_code": 200, "body": body}})
+        for kind, lines in (("output_file_id", answered), ("error_file_id", failed)):
+            if lines:
+                batch[kind] = f"file-{len(self.files)}"
+                told = "\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
+                self.files[batch[kind]] = told.encode()
+        batch["request_counts"] = {"total": len(asked), "completed": len(answered), "failed": len(failed)}
+
     def _handler(server):  # the handler below is the one that has a self
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -101,12 +158,18 @@ class FaultServer:
                 pass
 
             def do_GET(self) -> None:
-                """What is known of the model."""
+                """What is known of the model, of batches and of files."""
+                if self.path.startswith(("/v1/batches", "/v1/files")):
+                    self.manage(server.manage(self.path, b""))
+                    return
                 known = {"id": "judge-1", "object": "model", "shutdown_date": server.shutdown_date}
                 self.send(200, json.dumps({k: v for k, v in known.items() if v is not None}).encode())
 
             def do_POST(self) -> None:
                 raw = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.path in ("/v1/batches", "/v1/files"):
+                    self.manage(server.manage(self.path, raw))
+                    return
                 digest = hashlib.sha256(raw).hexdigest()
                 with server.lock:
                     number = server.requests[digest]
@@ -145,6 +208,14 @@ class FaultServer:
                     with server.lock:
                         server.paid[digest] += 1
                     self.send_chunked(content)
+
+            def manage(self, content: bytes) -> None:
+                with server.lock:
+                    server.cut_after -= 1
+                    cut = server.cut_after >= 0
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    self.send(200, content[: len(content) // 2 if cut else None], {"Content-Length": str(len(content))})
+                self.close_connection = cut
 
             def send(self, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:
                 self.send_response(status)

@@ -218,6 +218,8 @@ def test_the_date_of_a_shutdown_is_read_where_the_endpoint_has_one():
         assert client(server).shutdown_date() is None
         server.shutdown_date = "2026-12-31"
         assert client(server).shutdown_date() == "2026-12-31"
+        server.shutdown_date = 1798675200
+        assert client(server).shutdown_date() == "2026-12-31"
         assert server.requests.total() == 0
     assert client(server).shutdown_date() is None
 

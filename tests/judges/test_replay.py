@@ -9,6 +9,7 @@ from judges.api import ApiJudge, judge_all
 from judges.duel import Duel, Judgement, Outcome, Preference, games, play
 from judges.endpoint import Client, Endpoint
 from judges.judgements import Judgements
+from judges.llmbar import labelled_question
 from judges.panel import agreement, tally
 from judges.problems import JudgingError
 from judges.prompts import load_prompts
@@ -90,3 +91,22 @@ def test_recorded_gpt4_agrees_with_people_as_published(shared):
     assert sum(match.conservative is outcome for match, outcome in zip(matches, wanted, strict=True)) == 149
     assert tally(matches).inconsistent == 200 - 174
     assert tally(matches).errors == 0
+
+
+def test_a_file_of_llmbar_is_replayed_by_its_last_verdict_and_what_names_none_is_unreadable(tmp_path):
+    path = tmp_path / "result.json"
+
+    def row(there, back):
+        results = [{"swap = False": {"completion": [there, "stop"]}, "swap = True": {"completion": [back, "stop"]}}]
+        return {"input": "Ask.", "output_1": "one", "output_2": there, "results": results}
+
+    path.write_text(json.dumps([row("Output (b)", "Output (b) seems good, yet Output (a) is better."), row("?", "")]))
+    judge = read_replay(path)
+    question = labelled_question("Ask.", 5)
+    match = play(judge, question, 1, ("one",), ("Output (b)",))
+    assert [game.preference for game in match.games] == [Preference.SECOND, Preference.FIRST]
+    assert match.conservative is Outcome.LOSS
+    assert play(judge, question, 1, ("one",), ("?",)).reasons == ("the completion names no output",) * 2
+    path.write_text(json.dumps([{"input": "Ask."}]))
+    with pytest.raises(JudgingError, match=r"result.json, row 1, is no recorded judgement of LLMBar's \(KeyError"):
+        read_replay(path)

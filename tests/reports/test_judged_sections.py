@@ -73,6 +73,18 @@ def test_win_rates_stand_side_by_side_and_the_unmeasured_is_a_status(judged: Pat
     assert any("What 12 questions of 2 turns can show" in text for text in wins.paragraphs)
 
 
+def test_categories_and_turns_are_folded_in_a_table_of_their_own(judged: Path) -> None:
+    for lang, part, header in (("en", "Turn 1", "p (Benjamini"), ("ko", "1번째 턴", "p(벤자미니")):
+        view = section(content(judged, lang), "wins").tables[1]
+        assert not view.open
+        assert view.table.columns[-1].header.startswith(header)
+        rows = {tuple(text for text, _ in row[:3]): [text for text, _ in row[3:]] for row in view.table.rows()}
+        assert len(rows) == 2 * 2 * (8 + 2)  # variants, languages; A/A has none
+        assert rows["rtn 4-bit", "ko 한국어", part][:2] == ["12", "16.7% [1.0, 32.3]"]
+    assert rows["rtn 4-bit", "ko 한국어", "수학"][0] == "2"
+    assert rows["rtn 4-bit", "ko 한국어", "코딩"][:2] == ["1", "0.0%"]  # of one question there is no interval
+
+
 @pytest.mark.parametrize(
     ("lang", "least"), [("en", "Wins least: rtn 4-bit: Korean"), ("ko", "rtn 4-bit: 한국어 답변의 승률")]
 )

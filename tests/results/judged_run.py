@@ -37,28 +37,35 @@ def build_judged(
     say: Say = lambda method, language, question, turn: f"{method} {language} {question} {turn}",
     reason: str = "because",
     wrong: Callable[[str, str, int], bool] = lambda method, language, question: False,
+    again: Callable[[str, int], np.ndarray] | None = None,
 ) -> Path:
-    """A/A first of each language; every duel has two turns in both orders."""
+    """A/A first of each language; every duel has two turns in both orders.
+
+    ``again``: (language, question) -> games of `none` against its second answers.
+    """
     with Run.open(folder, write=True) as run:
         words = []
         for language in languages:
             answered = {}
             for method in ("none", *methods):
                 answered[method] = _answers(run, method, language, questions, say, wrong)
+            if again:
+                answered["again"] = _answers(run, "none", language, questions, say, wrong, seed=1)
             write_asked(folder, f"asked-{language}", _asked(language, questions))
-            for method in ("none", *methods):
+            for method in ("none", *(["again"] if again else []), *methods):
                 cell = Cell(
-                    variant(method),
+                    variant("none" if method == "again" else method),
                     "pairwise",
                     1,
                     language,
                     f"asked-{language}",
                     JUDGE,
                     questions,
-                    answered["none"].key,
+                    answered["again" if method == "again" else "none"].key,
                 )
-                of = np.stack([games(method, language, number) for number in range(questions)])
-                notes = {"judge": "judge-1", "opponent": "none"}
+                second = again and method == "again"
+                of = np.stack([again(language, n) if second else games(method, language, n) for n in range(questions)])
+                notes = {"judge": "judge-1", "opponent": "none"} | ({"again": "re-run"} if second else {})
                 scores = [averaged(of), conservative(of)]
                 estimates = {
                     "win_rate": interval(rate(scores[0])),
@@ -85,9 +92,15 @@ def _asked(language: str, questions: int) -> list[Asked]:
 
 
 def _answers(
-    run: Run, method: str, language: str, questions: int, say: Say, wrong: Callable[[str, str, int], bool]
+    run: Run,
+    method: str,
+    language: str,
+    questions: int,
+    say: Say,
+    wrong: Callable[[str, str, int], bool],
+    seed: int = 0,
 ) -> Cell:
-    params = {"questions": "bundled", "max_new_tokens": 8}
+    params = {"questions": "bundled", "max_new_tokens": 8, "seed": seed}
     cell = Cell(variant(method), "answers", 1, language, f"asked-{language}", params, questions)
     told = [
         Conversation(f"q{n}", tuple(say(method, language, n, turn) for turn in (1, 2)), ("end",) * 2, (4, 4))
@@ -113,7 +126,7 @@ def _answers(
 def _samples(language: str, games: np.ndarray, scores: np.ndarray) -> list[Sample]:
     found = []
     for n, (of, score) in enumerate(zip(games, scores, strict=True)):
-        kept = {"score": float(score)} | {
+        kept = {"score": float(score), **{f"score_{turn + 1}": float(of[turn].mean()) for turn in range(2)}} | {
             f"game_1_{turn + 1}_{order + 1}": float(of[turn, order]) for turn in range(2) for order in range(2)
         }
         kept = {name: value for name, value in kept.items() if value == value}

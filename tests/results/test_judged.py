@@ -49,6 +49,60 @@ def test_loss_and_gap_are_established_by_question(tmp_path: Path) -> None:
     assert "Gap over English on the same questions: −47.9 points" in korean.sentence_en
 
 
+def test_second_answers_of_none_give_the_floor_and_nothing_inside_it_is_a_loss(tmp_path: Path) -> None:
+    """24 questions, all of which rtn loses by half a game; `none` wins and loses as much against itself by turns."""
+    half = np.array([[0.5, 0.0], [0.5, 0.5]])
+
+    def again(language: str, question: int) -> np.ndarray:
+        return TIE if language == "en" else WON if question % 2 else LOST
+
+    folder = build_judged(tmp_path, lambda m, *_: TIE if m == "none" else half, questions=24, again=again)
+    rates = make_claims(Run.open(folder)).win_rates
+    named = {("again" if one.again else one.variant.method, one.language): one for one in rates}
+    assert set(named) == {(who, code) for who in ("none", "again", "rtn") for code in ("en", "ko")}
+    english, korean = named["rtn", "en"], named["rtn", "ko"]
+    assert (english.rate.value, english.p_adjusted) == (korean.rate.value, korean.p_adjusted)
+    assert english.floor
+    assert english.floor.band == 0
+    assert english.outcome == "loss"
+    assert korean.floor
+    # of 24 fair signs of half a point the mean is beyond 10 / 24 / 2 in at most one case of twenty
+    assert korean.floor.band == pytest.approx(10 / 24 / 2, abs=0.001)
+    assert korean.outcome == "tie"  # 12.5 points lie inside it
+    assert named["none", "ko"].floor is None
+    assert named["again", "ko"].outcome == "tie"
+    assert named["again", "ko"].sentence_en.startswith(
+        "A/A: none against its own second answers in Korean, drawn anew: 50.0% ["
+    )
+    assert "Nothing within 20.8 points of an even match" in named["again", "ko"].sentence_en
+    card = named["rtn", "ko"].card
+    assert card
+    assert card.aa_ties
+    assert card.aa_ties.value == 1  # of the same answers, not of the second ones
+
+
+def test_parts_are_the_mean_over_their_questions_and_their_p_values_those_of_one_family(tmp_path: Path) -> None:
+    def games(method: str, language: str, question: int) -> np.ndarray:
+        if method == "none":
+            return TIE
+        return np.array([[0.0, 0.0], [0.5, 0.5]]) if question % 8 == 3 else TIE  # math: the first turn is lost
+
+    found_by = found(build_judged(tmp_path, games, questions=48))
+    parts = {(part.kind, part.name): part for part in found_by["rtn", "ko"].parts}
+    assert len(parts) == 8 + 2
+    math = parts["category", "math"]
+    assert (math.rate.value, math.questions) == (0.25, 6)
+    assert math.p == pytest.approx(2 / 2**6)
+    first, second = parts["turn", "1"], parts["turn", "2"]
+    assert first.rate.value == pytest.approx(0.5 - 6 * 0.5 / 48)
+    assert first.rate.low is not None
+    assert (second.rate.value, second.rate.low, second.p) == (0.5, None, 1.0)
+    # 20 tests, of which two categories and two turns have p = 1/32 and all others 1
+    assert {round(part.p_adjusted, 6) for part in (math, first)} == {round(20 / 32 / 4, 6)}
+    assert parts["category", "writing"].p_adjusted == 1
+    assert found_by["none", "ko"].parts == ()
+
+
 def test_a_judge_of_slots_establishes_nothing_and_is_called_weak(tmp_path: Path) -> None:
     run = build_judged(
         tmp_path, lambda *where: FIRST if where[2] else LOST if where[0] != "none" else FIRST, questions=40
