@@ -56,7 +56,7 @@ def run_variant(job: Job, progress: Progress) -> Iterator[Outcome]:
         check_bos(job.source)
         with _timed(seconds, "reference"):
             lost = _restore_references(job, progress)
-        with _timed(seconds, "compress"), _watched(job) as cost:
+        with _timed(seconds, "compress"):
             made = artifact(job.planned, job, progress)
         with _timed(seconds, "load"):
             made, lm = _loaded(made, job.planned, job, progress)
@@ -67,7 +67,7 @@ def run_variant(job: Job, progress: Progress) -> Iterator[Outcome]:
     notes = {**job.notes, **_notes(made)}
     for cell in job.cells:
         if all_tasks()[cell.task].weighs:
-            yield _measured(cell, made, seconds, {**notes, **cost}, made.folder)
+            yield _measured(cell, made, seconds, notes, made.folder)
             seconds = {}
     for cell in job.cells:
         if all_tasks()[cell.task].runs_model:
@@ -278,18 +278,3 @@ def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
         yield
     finally:
         seconds[phase] = round(seconds.get(phase, 0.0) + time.perf_counter() - began, 3)
-
-
-@contextmanager
-def _watched(job: Job) -> Iterator[dict[str, str]]:
-    """The note on the most memory that compressing took; that it took none where the artifact lay in the cache."""
-    from harness.speed import forget_peak, peak_bytes
-
-    note: dict[str, str] = {}
-    lay_there = (artifact_folder(job.cache, job.planned) / "manifest.json").is_file()
-    is_watched = not lay_there and forget_peak(job.source.device)
-    yield note
-    if lay_there:
-        note["compressing"] = "not needed: the artifact lay in the cache"
-    elif is_watched:
-        note["compressing"] = f"{peak_bytes(job.source.device) / 1e6:,.0f} MB at most, the whole process with libraries"

@@ -123,8 +123,6 @@ def _time_and_memory(records: Sequence[Record], peaks: Sequence[float], words: W
     if "compress" in spent:
         shown = {"compress": number(spent["compress"], 1), "rest": number(sum(spent.values()) - spent["compress"], 1)}
         facts.append((words["card_seconds"], words.say("card_spent", **shown)))
-    if took := next((record.notes["compressing"] for record in records if "compressing" in record.notes), None):
-        facts.append((words["card_compressing"], took))
     if len(peaks):
         facts.append((words["card_memory"], f"{megabytes(max(peaks))} MB"))
     return facts
@@ -143,7 +141,7 @@ def _shared_notes(of: Mapping[str, Sequence[Record]]) -> set[tuple[str, str]]:
 
 
 WEIGHED = "footprint"
-HIDDEN = ("origin", "base_bytes", "quantized_weights", "neurons_by_block", "compressing")
+HIDDEN = ("origin", "base_bytes", "quantized_weights", "neurons_by_block")
 """Notes that other sections tell."""
 
 

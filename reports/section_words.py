@@ -86,7 +86,6 @@ SECTIONS: Mapping[str, tuple[str, str]] = {
     "card_draw": ("draw {draw}", "추출 {draw}"),
     "card_seconds": ("seconds to compress", "압축에 걸린 시간"),
     "card_spent": ("{compress} s; everything else {rest} s", "{compress}초, 그 밖 {rest}초"),
-    "card_compressing": ("memory to compress", "압축 중 메모리"),
     "card_memory": ("peak memory while reading and making", "읽기와 생성 중 최대 메모리"),
     "card_untouched": ("left untouched", "손대지 않은 층"),
     "equal_bytes": ("At equal bytes: leaving out against rounding", "같은 바이트에서: 덜어 내기와 반올림"),

@@ -16,7 +16,7 @@ Write report.html, plots, tables and summary.md into a run folder from its recor
 measured, no model is loaded. The page is one file that needs no network; its path goes to stdout.
 
 Given several runs, write one page that sets them beside the first: their variants, what moved
-between them on the same texts, and what differs in what made them (versions, machine, texts, dates).
+between them on the same texts, and what differs in what made them: versions, machine, texts.
 It goes into the folder `compared` beside the first run, or where --out says.
 
 examples:
@@ -31,7 +31,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("run_folders", type=Path, metavar="RUN", nargs="+", help="a run folder, such as runs/default")
     parser.add_argument("--lang", choices=("en", "ko"), default="en", help="the page's language (default: en)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the page of several runs goes")
-    parser.add_argument("--figures", type=Path, metavar="DIR", help="also write each plot as PDF and PNG, for a paper")
+    parser.add_argument("--figures", type=Path, metavar="DIR", help="also each plot as PDF and PNG, for a paper")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
 

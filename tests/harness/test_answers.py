@@ -67,7 +67,7 @@ def test_the_second_turn_follows_the_first_answer(lm, monkeypatch):
 
     asked = []
 
-    def write(lm, requests, finished):
+    def write(lm, requests, finished, most_rows):
         asked.append([lm.tokenizer.decode(request.ids, skip_special_tokens=True) for request in requests])
         for place in range(len(requests)):
             finished(place, generation.Written(f"own answer {place}", "end", 3))
