@@ -75,7 +75,8 @@ def language_model(folder: Path | None) -> Any:
         import torch
 
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    return LanguageModel(model, AutoTokenizer.from_pretrained(folder))
+    inside = folder / "checkpoint"  # where a library's own files are the artifact
+    return LanguageModel(model, AutoTokenizer.from_pretrained(inside if inside.is_dir() else folder))
 
 
 def write(name: str, data: Path, place: Path, items: int) -> None:
