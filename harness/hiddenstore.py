@@ -46,8 +46,12 @@ class HiddenStore:
     folder: Path
 
     def begin(self, lm: LanguageModel) -> None:
-        """Start a reading: what is kept from now on replaces what was there. Keeps the head, unless it is there."""
-        self._marker.unlink(missing_ok=True)
+        """Start a reading: what is kept from now on replaces what was there. Keeps the head, unless it is there.
+
+        What is there and whole stays complete meanwhile, file by file, for another run may read against it.
+        """
+        if not self.is_complete():
+            self._marker.unlink(missing_ok=True)
         path = self._head(lm.head_digest)
         if not path.exists():
             head = lm.head()

@@ -14,6 +14,7 @@ from harness.facts import test_passages
 from harness.plan import PlannedVariant, is_second, readings
 from harness.specs import SweepConfig, TaskSpec
 from harness.tasks import all_tasks
+from methods._lease import lease
 from methods.base import Progress, Source
 from results.cell import Cell
 
@@ -60,8 +61,12 @@ def read_text(lm: LanguageModel, cells: Sequence[Cell], job: Job, progress: Prog
     cell = cells[0]
     references = {cell.reference for cell in cells if cell.reference}
     reference = hidden_store(job.cache, references.pop()) if references else None
-    keep = hidden_store(job.cache, reading_cell(job.original, cell).key) if _is_referred_to(job, cell) else None
-    return read(lm, passages_of(job.config, cell), protocol_of(cell), reference, keep, progress)
+    passages, protocol = passages_of(job.config, cell), protocol_of(cell)
+    if not _is_referred_to(job, cell):
+        return read(lm, passages, protocol, reference, None, progress)
+    keep = hidden_store(job.cache, reading_cell(job.original, cell).key)
+    with lease(keep.folder):
+        return read(lm, passages, protocol, reference, keep, progress)
 
 
 def read_again(lm: LanguageModel, cells: Sequence[Cell], job: Job, progress: Progress) -> Reading:
@@ -71,8 +76,9 @@ def read_again(lm: LanguageModel, cells: Sequence[Cell], job: Job, progress: Pro
     cell = cells[0]
     hidden = hidden_store(job.cache, reading_cell(job.original, cell).key)
     passages, protocol = passages_of(job.config, cell), protocol_of(cell)
-    if not hidden.is_complete():
-        read(lm, passages, protocol, None, hidden, progress)
+    with lease(hidden.folder):
+        if not hidden.is_complete():
+            read(lm, passages, protocol, None, hidden, progress)
     return read(lm, passages, protocol, hidden, None, progress, batch_tokens=1)
 
 

@@ -247,11 +247,18 @@ def test_states_of_other_tokens_are_refused(tiny_lm, tmp_path):
 def test_an_unfinished_reading_is_no_reference(tiny_lm, tmp_path):
     store = HiddenStore(tmp_path / "hidden" / "key")
     lm = tiny_lm()
-    read(lm, passages(), Protocol(), keep=store)
     store.begin(lm)
     assert not store.is_complete()
     with pytest.raises(DamagedHidden, match="no finished reading of `none`"):
         read(lm, passages(), Protocol(), reference=store)
+
+
+def test_what_is_whole_stays_a_reference_while_it_is_read_again(tiny_lm, tmp_path):
+    store, lm = HiddenStore(tmp_path / "hidden" / "key"), tiny_lm()
+    read(lm, passages(), Protocol(), keep=store)
+    store.begin(lm)  # by another run, which has the same model and text
+    assert store.is_complete()
+    assert len(read(lm, passages(), Protocol(), reference=store).scored) == len(passages())
 
 
 def test_bits_per_byte_are_lm_evals(tiny_lm):
