@@ -76,10 +76,19 @@ def read_again(lm: LanguageModel, cells: Sequence[Cell], job: Job, progress: Pro
     cell = cells[0]
     hidden = hidden_store(job.cache, reading_cell(job.original, cell).key)
     passages, protocol = passages_of(job.config, cell), protocol_of(cell)
-    with lease(hidden.folder):
-        if not hidden.is_complete():
-            read(lm, passages, protocol, None, hidden, progress)
+    keep_reading(lm, passages, protocol, hidden, progress)
     return read(lm, passages, protocol, hidden, None, progress, batch_tokens=1)
+
+
+def keep_reading(
+    lm: LanguageModel, passages: Sequence[Passage], protocol: Protocol, store: HiddenStore, progress: Progress
+) -> None:
+    """Read `none` and keep its hidden states, unless they are there and whole."""
+    from harness.readings import read
+
+    with lease(store.folder):
+        if not store.is_complete():
+            read(lm, passages, protocol, None, store, progress)
 
 
 def _is_referred_to(job: Job, cell: Cell) -> bool:

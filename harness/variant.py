@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.config import construct
 from harness.facts import calibrate
-from harness.passes import Job, hidden_store, passages_of, passes, protocol_of
+from harness.passes import Job, hidden_store, keep_reading, passages_of, passes, protocol_of
 from harness.plan import PlannedVariant
 from harness.problems import Unavailable
 from harness.tasks import all_tasks
@@ -174,7 +174,6 @@ def _restore_references(job: Job, progress: Progress) -> dict[str | None, NoRefe
     missing = {key: cell for key, cell in wanted.items() if not hidden_store(job.cache, key).is_complete()}
     if not missing:
         return {}
-    from harness.readings import read
 
     original = replace(job, planned=job.original)
     try:
@@ -185,9 +184,7 @@ def _restore_references(job: Job, progress: Progress) -> dict[str | None, NoRefe
     for key, cell in missing.items():
         try:
             store = hidden_store(job.cache, str(key))
-            with lease(store.folder):
-                if not store.is_complete():
-                    read(lm, passages_of(job.config, cell), protocol_of(cell), None, store, progress)
+            keep_reading(lm, passages_of(job.config, cell), protocol_of(cell), store, progress)
         except Exception as error:
             lost[key] = _no_reference(error)
     return lost
