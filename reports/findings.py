@@ -9,7 +9,7 @@ from reports.claimed import Sentence
 from reports.gate_section import gate_line
 from reports.gathered import Gathered
 from reports.plots import Plot, change_panels, gap_panels, perplexity_panels, point_panels
-from reports.section import Section, View, estimate_of, forest_plot, key, p_value
+from reports.section import Section, View, contest_columns, estimate_of, forest_plot, key, p_value
 from reports.shown import Column, Table, estimate, language, megabytes, number, percent, text, value
 from reports.wins import verdicts as win_verdicts
 from reports.words import Words, tagged_name
@@ -204,11 +204,7 @@ def comparisons(found: Gathered, words: Words) -> Section | None:
         (
             text(words["method_a"], "a"),
             text(words["method_b"], "b"),
-            Column(words["measure"], lambda row, _: words[row.measure], False),
-            language(words["language"]),
-            estimate(words["difference"], "difference", signed=True),
-            value(words["p_adjusted"], "p_adjusted", p_value),
-            Column(words["outcome"], lambda row, _: words[row.outcome], False),
+            *contest_columns(words, "difference"),
         ),
         words,
     )

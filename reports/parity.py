@@ -9,8 +9,8 @@ import pandas as pd
 from reports import tables
 from reports.claimed import Sentence, bounds
 from reports.gathered import Gathered
-from reports.section import Section, View, p_value
-from reports.shown import Column, Table, estimate, language, megabytes, number, text, value
+from reports.section import Section, View, contest_columns
+from reports.shown import Table, megabytes, number, text, value
 from reports.words import Words
 from results.contests import Comparison
 from results.counterparts import are_counterparts
@@ -30,11 +30,7 @@ def parity(found: Gathered, words: Words) -> Section | None:
         (
             text(words["ours"], "ours"),
             text(words["theirs"], "theirs"),
-            Column(words["measure"], lambda row, _: words[row.measure], False),
-            language(words["language"]),
-            estimate(words["ours_less_theirs"], "difference", signed=True),
-            value(words["p_adjusted"], "p_adjusted", p_value),
-            Column(words["outcome"], lambda row, _: words[row.outcome], False),
+            *contest_columns(words, "ours_less_theirs"),
         ),
         words,
     )

@@ -11,7 +11,7 @@ from reports.claimed import Sentence
 from reports.gathered import Gathered
 from reports.palette import Mark
 from reports.plots import Panel, Plot
-from reports.shown import Column, Table, with_interval
+from reports.shown import Column, Table, estimate, language, value, with_interval
 from reports.words import Words
 
 
@@ -98,6 +98,17 @@ def forest_plot(
 def key(found: Gathered, rows: pd.DataFrame) -> list[tuple[str, Mark | str]]:
     shown = set(rows["variant"])
     return [(label, mark) for label, mark in found.marks.items() if label in shown]
+
+
+def contest_columns(words: Words, difference: str) -> tuple[Column, ...]:
+    """Of a row that is one comparison of two variants; ``difference``: the word for which is taken from which."""
+    return (
+        Column(words["measure"], lambda row, _: words[row.measure], False),
+        language(words["language"]),
+        estimate(words[difference], "difference", signed=True),
+        value(words["p_adjusted"], "p_adjusted", p_value),
+        Column(words["outcome"], lambda row, _: words[row.outcome], False),
+    )
 
 
 def p_value(probability: float) -> str:
