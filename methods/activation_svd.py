@@ -88,16 +88,15 @@ class ActivationSvd(Compressor):
 
     def _metric(self, moments: Moments, unit: Unit, weight: Tensor) -> Metric:
         """Of the inputs on calibration text, its first tokens counted anew with the weight ``sink``."""
-        share = self.sink / (1 + self.sink)
         gram = moments.second_moment(unit.block, unit.group)
-        if share:
-            gram = gram.lerp(moments.first(unit.block, unit.group)[0], share)
+        mean = moments.mean(unit.block, unit.group) if self.centred else None
+        if self.sink:
+            share = self.sink / (1 + self.sink)
+            first_gram, first_mean = moments.first(unit.block, unit.group)
+            gram, mean = gram.lerp(first_gram, share), None if mean is None else mean.lerp(first_mean, share)
         gram = gram.to(weight.device)
-        if not self.centred:
+        if mean is None:
             return Metric(damped(gram, self.damping))
-        mean = moments.mean(unit.block, unit.group)
-        if share:
-            mean = mean.lerp(moments.first(unit.block, unit.group)[1], share)
         mean = mean.to(weight.device)
         return Metric(damped(gram - torch.outer(mean, mean), self.damping), mean=mean)
 
