@@ -11,19 +11,23 @@ weights, and prefix sums give the cost of an interval: with S0, S1, S2 the sums 
 
 Two solvers. ``exact`` finds the least cost by dynamic programming over (clusters, right end), with divide and conquer
 on the split points, which never move left as the right end moves right: O(k n log n) a row. ``histogram`` lets borders
-fall between M cells only, whose own sums stay exact: O(k M^2) a row. Cells are cut so that they matter equally (Panter
-and Dite's law for companders: point density ~ density^(1/3)). Then ``lloyd`` moves the borders to where they belong,
+fall between M cells only, whose own sums stay exact. Cells are cut so that they matter equally (Panter and Dite's law
+for companders: point density ~ density^(1/3)), so a cluster holds about M / k of them; none may hold more than
+``SPAN`` times as many: O(M^2) a row. Then ``lloyd`` moves the borders to where they belong,
 and ``refine``, a second and narrow dynamic programme, moves all of them at once within a few weights. Prefix sums are
 float64, as differences of squares cancel.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+SPAN = 4
+"""Cells that a cluster may hold, in units of M / k. On random rows the borders are those that any span gives."""
 WINDOW = 17
 """Sorted neighbours over which importance and spacing are averaged to cut cells."""
 ROUNDS = 50
@@ -77,11 +81,16 @@ class Row(NamedTuple):
 
 def histogram(row: Row, k: int) -> Tensor:
     """int64 borders ``(R, k + 1)``: the best that fall between 64 + 4 k cells."""
-    edges = _cell_edges(row, 64 + 4 * k)
-    entries = COST_CHUNK.get(edges.device.type, COST_CHUNK_ELSEWHERE)
-    step = max(1, entries // edges.shape[1] ** 2)
-    sums = zip(*(total.gather(1, edges).split(step) for total in row.sums), strict=True)
-    return edges.gather(1, torch.cat([_best_borders(part, k) for part in sums]))
+    cells = 64 + 4 * k
+    edges = _cell_edges(row, cells)
+    sums = [total.gather(1, edges) for total in row.sums]
+    all_cells = edges.shape[1] - 1
+    span = min(all_cells, SPAN * cells // k)
+    borders = _best_borders(sums, k, span)
+    wide = (borders.diff(dim=1)[:, 1:] >= span).any(1)  # these rows may want a wider cluster
+    if span < all_cells and bool(wide.any()):
+        borders[wide] = _best_borders([total[wide] for total in sums], k, all_cells)
+    return edges.gather(1, borders)
 
 
 def _cell_edges(row: Row, cells: int) -> Tensor:
@@ -104,7 +113,9 @@ def _cell_edges(row: Row, cells: int) -> Tensor:
     total = measure.cumsum(1)
     steps = torch.linspace(0, 1, cells + 1, dtype=total.dtype, device=total.device)[1:-1] * total[:, -1:]
     inner = torch.searchsorted(total, steps) + 1
-    return _with_ends(inner.clamp_(max=n), n)
+    number = torch.arange(1, cells, device=inner.device)
+    apart = (inner - number).cummax(1).values + number  # no cell is empty: a weight may matter as much as many cells
+    return _with_ends(apart.minimum(n - cells + number), n)
 
 
 def _smooth(values: Tensor) -> Tensor:
@@ -116,21 +127,37 @@ def _smooth(values: Tensor) -> Tensor:
     return (total[:, high] - total[:, low]) / (high - low)
 
 
-def _best_borders(sums: tuple[Tensor, ...], k: int) -> Tensor:
-    """int64 ``(R, k + 1)``: numbers of the cell edges, given S0, S1, S2 at the edges, each ``(R, M + 1)``."""
-    rows, edges = sums[0].shape
-    cost = _cost(*(total[:, :, None] - total[:, None, :] for total in sums)).float()  # [r, j, i]: from i to j
-    cost.masked_fill_(torch.ones(edges, edges, dtype=torch.bool, device=cost.device).triu(1), torch.inf)
-    best = [cost[:, :, 0]]
+def _best_borders(sums: Sequence[Tensor], k: int, span: int) -> Tensor:
+    """int64 ``(R, k + 1)``: numbers of the cell edges, given S0, S1, S2 at the edges, each ``(R, M + 1)``.
+
+    Every cluster but the first holds at most ``span`` cells.
+    """
+    entries = COST_CHUNK.get(sums[0].device.type, COST_CHUNK_ELSEWHERE)
+    step = max(1, entries // (sums[0].shape[1] * (span + 1)))
+    parts = zip(*(total.split(step) for total in sums), strict=True)
+    return torch.cat([_best_of(part, k, span) for part in parts])
+
+
+def _best_of(sums: Sequence[Tensor], k: int, span: int) -> Tensor:
+    """``_best_borders`` of as many rows as have their cost matrices in memory at once."""
+    edges = sums[0].shape[1]
+
+    def before(level: Tensor) -> Tensor:
+        """``(R, span + 1, M + 1)``: [r, d, j] is ``level`` at edge j - span + d, or at the first edge."""
+        return torch.nn.functional.pad(level, (span, 0), mode="replicate").unfold(1, edges, 1)
+
+    cost = _cost(*(total[:, None, :] - before(total) for total in sums)).float()
+    best = [_cost(*sums).float()]
     both = torch.empty_like(cost)
     for _ in range(k - 2):
-        torch.add(cost, best[-1][:, None, :], out=both)
-        best.append(both.amin(2))
-    border = torch.full((rows, 1), edges - 1, device=cost.device)
+        torch.add(cost, before(best[-1]), out=both)
+        best.append(both.amin(1))
+    border = torch.full((len(cost), 1), edges - 1, device=cost.device)
     borders = [border]
     for level in reversed(best):  # only the borders in use need the split point, so it is found on the way back
-        into = cost.gather(1, border[:, :, None].expand(-1, -1, edges))[:, 0]
-        border = (into + level).argmin(1, keepdim=True)
+        here = border[:, :, None].expand(-1, span + 1, -1)
+        split = (cost.gather(2, here) + before(level).gather(2, here))[:, :, 0].argmin(1, keepdim=True)
+        border = (border - span + split).clamp_(min=0)
         borders.append(border)
     borders[k:] = [torch.zeros_like(border)]
     return torch.cat(borders[::-1], 1)
