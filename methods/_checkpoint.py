@@ -73,7 +73,8 @@ def adopt(folder: Path, base: Shards, who: str) -> Adopted:
         )
     stored = {name: tensor for path in shard_files(folder) for name, tensor in _tensors(path).items()}
     inside: dict[str, dict[str, Tensor]] = defaultdict(dict)
-    stems = {name.removesuffix(".weight") for name in base.names() if name.endswith(".weight")}
+    names = set(base.names())
+    stems = {name.removesuffix(".weight") for name in names if name.endswith(".weight")}
     for name, tensor in stored.items():
         stem = name
         while (stem := stem.rpartition(".")[0]) and stem not in stems:
@@ -91,6 +92,10 @@ def adopt(folder: Path, base: Shards, who: str) -> Adopted:
         spec = _describe(named, quantization, suffixes, base[name], stem, folder)
         if spec is None:
             raise ValueError(f"{folder} does not fit its original: it holds nothing for {name}.")
+        if "bias" in suffixes and f"{stem}.bias" not in names:
+            if bool(suffixes["bias"].any()):
+                raise ValueError(f"{folder} does not fit its original: {stem} has a bias, which that does not have.")
+            spec["bias"] = False  # auto-gptq's layers all have one
         found.layers[stem] = spec
         used |= {f"{stem}.{suffix}" for suffix in suffixes}
     if strange := sorted(stored.keys() - used - {HEAD}):
@@ -156,7 +161,7 @@ def plain_tensors(layers: Mapping[str, Mapping[str, Any]], tensors: Mapping[str,
             plain[name] = tensor
     for stem, spec in layers.items():
         plain[f"{stem}.weight"] = PACKS[spec["kind"]].dequantize(dict(spec), inside[stem])
-        if "bias" in inside[stem]:
+        if "bias" in inside[stem] and spec.get("bias", True):
             plain[f"{stem}.bias"] = inside[stem]["bias"]
     return plain
 

@@ -48,6 +48,7 @@ class GptqModel(Reference):
         from gptqmodel import BACKEND, GPTQModel, QuantizeConfig
         from gptqmodel.quantization import FORMAT, METHOD
 
+        _leave_nested_rope(job)
         dtype, options = job.dtype, self._options(job, FORMAT, METHOD)
         if self.format == "awq" and dtype == "float32":
             dtype = "bfloat16"  # float32 ends its process
@@ -70,3 +71,19 @@ class GptqModel(Reference):
         if job.ignore:
             options["dynamic"] = {f"-:^{name.replace('.', '[.]')}$": {} for name in job.ignore}
         return options
+
+
+def _leave_nested_rope(job: Job) -> None:
+    """Its loader adds a rope for all layers to those Gemma 3 has for each kind; transformers refuses that."""
+    from gptqmodel.utils import hf
+
+    normalize = hf._normalize_rope_parameters_config_compat
+
+    def only_flat(config: Any) -> None:
+        rope = getattr(config, "rope_parameters", None)
+        if rope and all(isinstance(part, dict) for part in rope.values()):
+            job.note("patched", "its loader is kept from adding one rope to those of each kind of layer")
+        else:
+            normalize(config)
+
+    hf._normalize_rope_parameters_config_compat = only_flat

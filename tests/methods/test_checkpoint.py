@@ -201,12 +201,23 @@ def test_pruned_weights_are_dense_layers(source: Source, tmp_path: Path) -> None
 UP = "model.layers.0.mlp.up_proj"
 
 
+def test_biases_of_zeros_that_the_original_lacks_are_weighed_and_left_out(source: Source, tmp_path: Path) -> None:
+    """auto-gptq gives every layer one."""
+    packed(source, tmp_path / "q", "gptq 4")
+    tensors = load_file(tmp_path / "q" / "model.safetensors") | {f"{UP}.bias": torch.zeros(128)}
+    write(tmp_path / "q", tensors, source, FORMATS["gptq 4"][2])
+    Checkpoint(str(tmp_path / "q")).compress(source, None, tmp_path / "a")
+    assert artifact.load(tmp_path / "a").get_submodule(UP).bias is None
+    assert artifact.weigh(tmp_path / "a").total == sum(tensor.nbytes for tensor in tensors.values())
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda t: t.pop("model.norm.weight"), "it holds nothing for model.norm.weight"),
         (lambda t: t.pop(f"{UP}.scales"), rf"it holds nothing for {UP}.weight"),
         (lambda t: t.update({"model.strange": torch.ones(2)}), "it holds model.strange, which that does not have"),
+        (lambda t: t.update({f"{UP}.bias": torch.ones(128)}), f"{UP} has a bias, which that does not have"),
         (
             lambda t: t.update({"model.norm.weight": torch.ones(3)}),
             r"model.norm.weight has the shape \(3,\), not \(64,\)",
