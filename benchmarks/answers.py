@@ -2,10 +2,11 @@
 
     OMP_NUM_THREADS=2 python benchmarks/answers.py [--quick] [--languages en,ko] [--questions 6] [--tokens 64]
 
-The first turn of bundled questions. *Bare* is the same batch through the model's own forward as often, with nothing
-chosen, stopped or decoded. Where two texts part, the row says how far apart the two likeliest tokens' logits were there
-when written alone: 0 or the last bit of the dtype is a numeric tie. `--quick` takes 3 questions and 16 tokens. Seconds
-are of the wall and of the processor: on a busy machine, go by the second. Threads are torch's.
+The first turn of bundled questions. *Bare* is the same batch through the model's body and the same head on the last
+position as often, with nothing chosen, stopped or decoded. Where two texts part, the row says how far apart the two
+likeliest tokens' logits were there when written alone: 0 or the last bit of the dtype is a numeric tie. `--quick`
+takes 3 questions and 16 tokens. Seconds are of the wall and of the processor: on a busy machine, go by the second.
+Threads are torch's.
 """
 
 from __future__ import annotations
@@ -117,9 +118,14 @@ def ids(lm: Any, requests: Sequence[Any], rows: int) -> list[list[int]]:
 
 
 def run(lm: Any, requests: Sequence[Any], steps: int) -> None:
-    """The model's forward on all prompts together, and on ``steps`` - 1 further tokens."""
+    """Body and head on all prompts together, and on ``steps`` - 1 further tokens.
+
+    Not the model's own forward: its ``logits_to_keep`` slices (B, T, H), for which torch copies the head B times.
+    """
     import torch
     from transformers import DynamicCache
+
+    from harness.languagemodel import logits
 
     width = max(len(request.ids) for request in requests)
     row = torch.tensor([[*[0] * (width - len(request.ids)), *request.ids] for request in requests])
@@ -127,14 +133,10 @@ def run(lm: Any, requests: Sequence[Any], steps: int) -> None:
     positions, cache = (mask.cumsum(1) - 1).clamp(min=0), DynamicCache(config=lm.model.config)
     with torch.inference_mode():
         for _ in range(steps):
-            lm.model(
-                input_ids=row,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
+            found = lm.model.base_model(
+                input_ids=row, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
             )
+            logits(found.last_hidden_state[:, -1], lm.head())
             row, positions = row[:, -1:], positions[:, -1:] + 1
             mask = torch.cat([mask, mask.new_ones(len(requests), 1)], 1)
 

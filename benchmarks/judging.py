@@ -3,14 +3,17 @@
     python benchmarks/judging.py [--quick]
 
 Throughput: 16 requests at a time, verdicts kept on disk as in a run; the ideal is 16 / 0.05 s = 320 verdicts a second.
-The server is another process and does nothing but wait. Memory: 20,000 duels (--quick: 2,000) in ten cells, from stored
-answers to estimates; a row tells the process's memory after each fifth. The same again from the file, asking nobody.
-Client seconds are processor time of this process: on a machine whose cores are busy, wall time says little.
+The server is another process and does nothing but wait. What it and the machine bear is measured with bare sockets:
+the same bytes sent, the reply not looked at, by 48 at a time (ideal 960) and by 16. Memory: 20,000 duels (--quick:
+2,000) in ten cells, from stored answers to estimates; a row tells the process's memory after each fifth. The same
+again from the file, asking nobody. Client seconds are processor time of this process: on a machine whose cores are
+busy, wall time says little.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import io
 import os
 import subprocess
@@ -21,13 +24,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from harness.judging import Contest, judge_contests
 from harness.pairwise import Bout
 from harness.progress import Reporter
 from judges.api import ApiJudge, judge_all
 from judges.duel import Duel, games
-from judges.endpoint import Client, Endpoint
+from judges.endpoint import Client, Endpoint, request_content
 from judges.judgements import Judgements
 from judges.prompts import load_prompts
 from judges.questions import Question, load_questions
@@ -78,16 +82,43 @@ def main() -> None:
 def throughput(count: int, path: Path) -> None:
     with serving(DELAY) as url, Judgements(path) as kept:
         judge = judge_at(url, kept)
-        list(judge_all(judge, duels(CONCURRENCY, "warm"), 2 * CONCURRENCY))  # connections and imports
+        list(judge_all(judge, duels(4 * CONCURRENCY, "warm"), 2 * CONCURRENCY))  # connections and imports
+        request = request_content(judge.request(next(duels(2, "bare"))).body)
+        tell_bare(url, request)
         began, worked = time.perf_counter(), time.process_time()
         judged = sum(1 for _ in judge_all(judge, duels(count, "timed"), 2 * CONCURRENCY))
         wall, work = time.perf_counter() - began, time.process_time() - worked
     ideal = CONCURRENCY / DELAY
     print(
         f"{judged} verdicts in {wall:.1f} s: {judged / wall:.0f} a second, {judged / wall / ideal:.0%} of {ideal:.0f}; "
-        f"{1e3 * work / judged:.1f} ms of the client's processor each; load {os.getloadavg()[0]:.1f}",
+        f"{1e3 * work / judged:.2f} ms of the client's processor each; load {os.getloadavg()[0]:.1f}",
         flush=True,
     )
+
+
+def tell_bare(url: str, request: bytes) -> None:
+    rates = [asyncio.run(bare(url, request, some)) for some in (3 * CONCURRENCY, CONCURRENCY)]
+    print(f"bare sockets: {rates[0]:.0f} a second by {3 * CONCURRENCY}, {rates[1]:.0f} by {CONCURRENCY}", flush=True)
+
+
+async def bare(url: str, request: bytes, connections: int, each: int = 40) -> float:
+    """Replies a second to so many connections that ask again as soon as they are answered."""
+    place = urlsplit(url)
+    head = (
+        f"POST {place.path}/chat/completions HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Length: {len(request)}\r\n\r\n"
+    )
+
+    async def ask() -> None:
+        reader, writer = await asyncio.open_connection(place.hostname, place.port)
+        for _ in range(each):
+            writer.write(head.encode() + request)
+            told = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(told.lower().partition(b"content-length: ")[2].split()[0]))
+        writer.close()
+
+    began = time.perf_counter()
+    await asyncio.gather(*(ask() for _ in range(connections)))
+    return connections * each / (time.perf_counter() - began)
 
 
 def memory(count: int, path: Path) -> None:

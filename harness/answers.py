@@ -39,10 +39,7 @@ VERSION = 1
 SUMMARY = "answers to open questions of two turns: wrong language, loops and cut-off answers; kept to be judged"
 NEEDS_MODEL = True
 FIELDS = {
-    "questions": (
-        "bundled",
-        "bundled, mt_bench, komt_bench or file:DIR; a table names a set for each language: { en = 'mt_bench' }",
-    ),
+    "questions": ("bundled", "bundled, mt_bench, komt_bench or file:DIR; or a table that names one for each language"),
     "max_new_tokens": (1024, "an answer's longest, in tokens"),
     "temperature": ("greedy", "greedy, or category: FastChat's temperature for each category of questions"),
     "template": ("auto", "chat: the tokenizer's chat template; plain: for base models; auto: chat where there is one"),
@@ -51,16 +48,11 @@ FIELDS = {
 }
 CODE = 1
 """Raised when the same prompt would get another answer."""
-TEMPERATURES = {
-    "writing": 0.7,
-    "roleplay": 0.7,
-    "extraction": 0.0,
-    "math": 0.0,
-    "coding": 0.0,
-    "reasoning": 0.0,
-    "stem": 0.1,
-    "humanities": 0.1,
-}
+TEMPERATURES = (
+    dict.fromkeys(("writing", "roleplay"), 0.7)
+    | dict.fromkeys(("extraction", "math", "coding", "reasoning"), 0.0)
+    | dict.fromkeys(("stem", "humanities"), 0.1)
+)
 """Of FastChat's `common.py` (lm-sys/FastChat, fastchat/llm_judge)."""
 OTHER_TEMPERATURE = 0.7
 RATES = ("wrong_language", "mixed_script", "looped", "truncated", "empty")
@@ -84,8 +76,7 @@ def measure(
     questions = asking.questions
     conversations, short = _conversations(lm, [asking], answers, progress)
     samples, estimates = folded(questions, conversations, short)
-    notes = _notes(lm, asking, samples, short)
-    return Measurement(samples, estimates, notes, tuple(conversations))
+    return Measurement(samples, estimates, _notes(lm, asking, samples, short), tuple(conversations))
 
 
 def folded(

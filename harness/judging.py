@@ -31,6 +31,7 @@ from results.cell import Cell
 from results.environment import capture
 from results.estimate import Sample
 from results.games import Asked, Game, write_asked, write_games
+from results.judged_sentences import CHOSEN
 from results.labels import labels
 from results.record import Record
 from results.reliability import SHUTDOWN
@@ -119,7 +120,8 @@ def judge_run(
     with Jury(spec, run.folder, cache, reporter.phase) as jury:
         for notice in jury.notices:
             reporter.notice(notice)
-        contests, unjudged = _contests(run, pairings(records, spec), jury)
+        rule = {CHOSEN: f"{spec.best} by {spec.by}"} if spec.best else {}
+        contests, unjudged = _contests(run, pairings(records, spec), jury, rule)
         done = {contest.cell.key for contest in contests if _is_judged(run, contest)}
         pending = [contest for contest in contests if contest.cell.key not in done]
         lost = [record for record in unjudged if not _is_told(run, record)]
@@ -206,8 +208,10 @@ def games_of(matches: Sequence[PanelMatch]) -> tuple[Game, ...]:
     )
 
 
-def _contests(run: Run, planned: Sequence[Pairing], jury: Jury) -> tuple[list[Contest], list[Record]]:
-    """What can be judged; and the records of what cannot, each with its reason."""
+def _contests(
+    run: Run, planned: Sequence[Pairing], jury: Jury, rule: Mapping[str, str]
+) -> tuple[list[Contest], list[Record]]:
+    """What can be judged; and the records of what cannot, each with its reason. ``rule``: who was chosen by what."""
     contests: list[Contest] = []
     unjudged: list[Record] = []
     for pairing in planned:
@@ -224,7 +228,7 @@ def _contests(run: Run, planned: Sequence[Pairing], jury: Jury) -> tuple[list[Co
             ours.limit,
             theirs.key,
         )
-        notes = {"judge": jury.name, "opponent": pairing.opponent}
+        notes = {"judge": jury.name, "opponent": pairing.opponent, **rule}
         if pairing.lacks:
             unjudged.append(Record(cell, "skipped", reason=pairing.lacks, notes=notes))
             continue

@@ -40,8 +40,8 @@ def overridden(mapping: Mapping[str, Any], args: argparse.Namespace) -> dict[str
         result["method"] = [parse_call(text) for text in args.method]
     if args.task:
         result["task"] = [parse_call(text) for text in args.task]
-        if all(task["name"] != "answers" for task in result["task"]):
-            result.pop("judge", None)  # what would be judged is no longer made
+        if args.config is None or all(task["name"] != "answers" for task in result["task"]):
+            result.pop("judge", None)  # the default sweep's judge is for its own answers; or none are made
     return result
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from judges import parsing
 from judges.batch import Asked, Batches
 from judges.duel import Duel, Judge, Judgement, Preference, content_key
-from judges.endpoint import CallFailed, Client, request_bytes
+from judges.endpoint import CallFailed, Client, request_content
 from judges.grading import Grade, grade_of
 from judges.judgements import Judgements
 from judges.prompts import PromptSet
@@ -77,7 +77,7 @@ class ApiJudge:
         for duel in duels:
             key, body = self._pair(duel)
             if self.kept.get(key) is None:
-                new[key] = spending.bound(request_bytes(body), tokens)
+                new[key] = spending.bound(len(request_content(body)), tokens)
             else:
                 kept += 1
         if new:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from judges.duel import content_key
-from judges.endpoint import CallFailed, Client, request_bytes
+from judges.endpoint import CallFailed, Client, request_content
 from judges.judgements import Judgements
 from judges.problems import BudgetReached, JudgingError
 from judges.reply import reply_of
@@ -178,7 +178,7 @@ class Batches:
             self.kept.add(key, {**asked[key]["about"], "reply": reply.to_json()})
 
     def _bound(self, body: Mapping[str, Any]) -> float:
-        return self.client.spending.bound(request_bytes(body), self.client.endpoint.decoding.max_tokens)
+        return self.client.spending.bound(len(request_content(body)), self.client.endpoint.decoding.max_tokens)
 
     def _write(self, path: Path, value: Any) -> None:
         try:
@@ -219,7 +219,7 @@ def _divided(asked: Iterable[Asked]) -> Iterator[list[Asked]]:
     some: list[Asked] = []
     size = 0
     for one in asked:
-        more = request_bytes(one.body) + 200
+        more = len(request_content(one.body)) + 200
         if some and (len(some) == MOST_REQUESTS or size + more > MOST_BYTES):
             yield some
             some, size = [], 0

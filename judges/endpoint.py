@@ -77,7 +77,7 @@ class Endpoint:
     """Before the second try; doubled each time, with a random part."""
     longest_wait_seconds: float = 60.0
 
-    @property
+    @cached_property
     def address(self) -> str:
         """The base URL without user, password and query: what may be recorded."""
         parts = urlsplit(self.base_url)
@@ -132,10 +132,11 @@ class Client:
 
         def send(api: Any) -> Reply:
             with self._slots:
-                content = api.post("/chat/completions", body=body, cast_to=bytes)
-            return read_reply(content)
+                reply = api.post("/chat/completions", content=content, cast_to=bytes)
+            return read_reply(reply)
 
-        bound = self.spending.bound(request_bytes(body), self.endpoint.decoding.max_tokens)
+        content = request_content(body)
+        bound = self.spending.bound(len(content), self.endpoint.decoding.max_tokens)
         return self._insist(send, self.spending, bound)
 
     def manage(self, send: Callable[[Any], T]) -> T:
@@ -256,9 +257,9 @@ class Client:
         )
 
 
-def request_bytes(body: Mapping[str, Any]) -> int:
-    """Size of a request's JSON: more than the tokens of its messages."""
-    return len(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
+def request_content(body: Mapping[str, Any]) -> bytes:
+    """A request's JSON as it is sent: more bytes than its messages have tokens."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -20,7 +20,7 @@ from results.claim import Claims
 from results.estimate import Estimate
 from results.judged import WinRate
 from results.judged_parts import Part
-from results.judged_sentences import points, power
+from results.judged_sentences import chosen, points, power
 from results.power import usual_winrate_power
 from results.reliability import TASK, Card
 
@@ -40,7 +40,8 @@ def wins(found: Gathered, words: Words) -> Section | None:
     plot = Plot("wins", words["wins"], win_panels(judged, words), legend) if len(judged) else None
     rates = found.claims.win_rates
     said = [Sentence(_say(one, words), KINDS.get(one.outcome, "")) for one in rates]
-    notes = [words["wins_note"], *_powers(rates, words), *_missing(rates, words)]
+    who = [told.sentence_ko if words.language == "ko" else told.sentence_en for told in chosen(rates)]
+    notes = [words["wins_note"], *who, *_powers(rates, words), *_missing(rates, words)]
     table = Table("wins", "", rows, columns(rows, words), words)
     parts = win_parts(found, words)
     explored = Table("win_parts", words["win_parts"], parts, part_columns(parts, words), words)
@@ -169,7 +170,7 @@ def part_columns(rows: pd.DataFrame, words: Words) -> tuple[Column, ...]:
 
 def _part(part: Part, words: Words) -> str:
     if part.kind == "turn":
-        return words.say("reader_turn", number=part.name)
+        return words.say("duel_reader_turn", number=part.name)
     name = f"category_{part.name}"
     return words[name] if name in TEXT else part.name
 

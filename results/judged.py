@@ -66,7 +66,7 @@ class WinRate:
     """What `none` against its second answers gives under the same judge, less a half; None where it was not judged."""
     card: Card | None
     notes: Mapping[str, str]
-    """Why a rate is missing: ``length_control``, ``language_gate``."""
+    """The record's: why a rate is missing (``length_control``, ``language_gate``), by what rule it was ``chosen``."""
     gap: Estimate | None = None
     """Rate less that of English, on the questions that both languages have; None where there is none."""
     p_gap: float = 1.0
@@ -197,7 +197,7 @@ def _measured(
         p=sign_flip([score - EVEN for score in scores.values()]),
         floor=None,
         card=None,
-        notes={name: record.notes[name] for name in ("length_control", "language_gate") if name in record.notes},
+        notes=record.notes,
     )
 
 

@@ -12,6 +12,37 @@ from results.sentences import Sentence, codes, language_en, language_ko, number
 if TYPE_CHECKING:
     from results.judged import WinRate
 
+CHOSEN = "chosen"
+"""The note of a record whose variant was chosen to be judged: ``N by RULE``, the N least changed of each model."""
+RULES = {
+    "fidelity": ("mean KLD", "평균 KLD"),
+    "perplexity": ("mean nats per token", "토큰당 평균 nat"),
+    "bits": (
+        "the extra bits per sentence in the language where they are most",
+        "가장 많이 늘어난 언어에서 문장당 늘어난 비트",
+    ),
+}
+
+
+def chosen(found: Sequence[WinRate]) -> list[Sentence]:
+    """Which variants were chosen to be judged, and by what rule; nothing where nobody chose."""
+    by_rule: dict[str, dict[str, None]] = {}
+    for one in found:
+        if CHOSEN in one.notes and not one.aa:
+            by_rule.setdefault(one.notes[CHOSEN], {})[one.label] = None
+    said = []
+    for rule, labels in by_rule.items():
+        count, _, name = rule.partition(" by ")
+        en, ko = RULES.get(name, (name, name))
+        who = ", ".join(labels)
+        said.append(
+            Sentence(
+                f"Chosen to be judged: the variants that changed least, at most {count} of each model, by {en}: {who}.",
+                f"판정 대상은 가장 적게 달라진 변형입니다(모델마다 최대 {count}개, 기준: {ko}): {who}.",
+            )
+        )
+    return said
+
 
 def win_rate(found: WinRate) -> Sentence:
     """How often the answers win in one language, and whether that differs from an even match."""

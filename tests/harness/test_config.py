@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 from argparse import Namespace
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +24,7 @@ def problems(mapping):
 
 
 def options(**given):
-    names = ("model", "method", "task", "languages", *overrides.PLAIN)
+    names = ("config", "model", "method", "task", "languages", *overrides.PLAIN)
     return Namespace(**{**dict.fromkeys(names), "quick": False, **given})
 
 
@@ -242,6 +243,17 @@ class TestOverrides:
             "task": [{"name": "footprint"}],
             "languages": ["en", "ko"],
         }
+
+    def test_the_default_sweep_s_judge_is_for_its_own_answers_and_a_file_s_for_all(self):
+        mapping = {"task": [{"name": "answers"}], "judge": {"name": "local"}}
+        own = Path("mine.toml")
+        for given, judged in (
+            ({}, True),
+            ({"task": ["answers"]}, False),
+            ({"task": ["answers"], "config": own}, True),
+            ({"task": ["footprint"], "config": own}, False),
+        ):
+            assert ("judge" in overrides.overridden(mapping, options(**given))) is judged
 
     def test_quick_lowers_a_limit_and_never_raises_it(self):
         assert overrides.overridden({"limit": 16, "draws": 5}, options(quick=True)) == {"limit": 3, "draws": 1}

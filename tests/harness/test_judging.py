@@ -94,12 +94,12 @@ def test_every_variant_meets_none_in_every_language_and_none_meets_itself(answer
 def test_under_faults_every_duel_ends_judged_or_counted_as_an_error_with_its_reason(rate, answered_run):
     folder = answered_run(methods=("none", "rtn"), languages=("ko",), count=24)
     with FaultServer(rate=rate, faults=("429 after", "429", "500", "503", "cut", "truncated", "schema")) as server:
-        judge(folder, spec(server, tries=2, aa=False, concurrency=16))
+        judge(folder, spec(server, tries=2, aa=False, concurrency=16, timeout=60.0))
         meant = sum(all(server.fault_of(digest, n) for n in range(2)) for digest in server.requests)
         assert len(server.requests) == 24 * 2 * 2
         kept = folder / "judgements" / "judge-1.jsonl"
         lost = 24 * 2 * 2 - kept.read_bytes().count(b"\n")
-        assert meant <= lost <= meant + 2  # a busy machine may cut a connection that the server meant to serve
+        assert lost == meant
         (record,) = pairwise(folder).values()
         if record.status == "ok":
             assert record.estimates["errors"].value <= 0.02

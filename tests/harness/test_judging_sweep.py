@@ -98,6 +98,7 @@ def test_the_best_answer_for_the_judge_once_all_else_is_measured(best_of_three, 
         for task in ("answers", "pairwise")
         for language in ("en", "ko")
     }
+    assert records["rtn", best, "pairwise", "ko"].notes["chosen"] == "1 by bits"
     before = (tmp_path / "run" / "records.jsonl").read_bytes()
     assert best_of_three() is ExitCode.OK
     assert (tmp_path / "run" / "records.jsonl").read_bytes() == before
@@ -108,9 +109,20 @@ def test_the_best_answer_for_the_judge_once_all_else_is_measured(best_of_three, 
     assert tiny_sweep.records().keys() == records.keys()
 
 
+def test_answers_that_nobody_judges_say_which_command_judges_them(tiny_sweep, tmp_path, capsys):
+    assert tiny_sweep(languages=["en"], method=[{"name": "none"}], task=[{**ANSWERS, "limit": 1}]) is ExitCode.OK
+    assert (
+        "note: the answers are not judged, for no judge is named; name one of `langgap judges` with: "
+        f"langgap judge {tmp_path / 'run'} --judge NAME"
+    ) in capsys.readouterr().err
+    assert {key[2] for key in tiny_sweep.records()} == {"answers"}
+
+
 def test_without_a_compressed_variant_nobody_is_judged_and_nothing_is_missing(best_of_three, tiny_sweep, capsys):
     assert best_of_three(method=[{"name": "none"}], languages=["en"], limit=1) is ExitCode.OK
-    assert "note: nobody is judged: no compressed variant was measured" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "note: nobody is judged: no compressed variant was measured" in told
+    assert "the answers are not judged" not in told
     assert {key[2] for key in tiny_sweep.records()} == {"perplexity", "answers"}
 
 

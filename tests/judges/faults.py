@@ -41,6 +41,13 @@ def letter_of(user: str) -> str:
     return "ABC"[hashlib.sha256(user.encode("utf-8", "backslashreplace")).digest()[0] % 3]
 
 
+class Patient(ThreadingHTTPServer):
+    """A server that refuses nobody for coming when others do: socketserver lets five wait."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+
 class FaultServer:
     """``with FaultServer(rate=0.3) as server``: serves at ``server.url`` and counts what it saw."""
 
@@ -64,8 +71,7 @@ class FaultServer:
         self.bodies: list[dict] = []
         self.retried_at: list[tuple[float, float]] = []
         self.lock = threading.Lock()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.server.daemon_threads = True
+        self.server = Patient(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
 
     def __enter__(self) -> FaultServer:

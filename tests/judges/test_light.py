@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"openai", "httpx", "torch", "numpy", "py3langid", "datasets", "transformers", "pydantic"}
+HEAVY = {"openai", "httpx", "httpx2", "torch", "numpy", "py3langid", "datasets", "transformers", "pydantic"}
 
 
 def test_no_module_of_judges_imports_a_library_before_it_is_needed():

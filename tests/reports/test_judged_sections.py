@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,31 @@ def test_win_rates_stand_side_by_side_and_the_unmeasured_is_a_status(judged: Pat
     assert wins.plot
     assert [panel.title for panel in wins.plot.panels] == ["en English", "ko 한국어"]
     assert any("What 12 questions of 2 turns can show" in text for text in wins.paragraphs)
+
+
+@pytest.mark.parametrize(
+    ("lang", "said"),
+    [
+        (
+            "en",
+            "Chosen to be judged: the variants that changed least, at most 2 of each model, by the extra bits per "
+            "sentence in the language where they are most: rtn 4-bit.",
+        ),
+        (
+            "ko",
+            "판정 대상은 가장 적게 달라진 변형입니다(모델마다 최대 2개, 기준: 가장 많이 늘어난 언어에서 문장당 늘어난 "
+            "비트): rtn 4-bit.",
+        ),
+    ],
+)
+def test_who_was_chosen_to_be_judged_is_said_with_the_rule(judged: Path, tmp_path: Path, lang: str, said: str) -> None:
+    assert not any(said[:10] in text for text in section(content(judged, lang), "wins").paragraphs)
+    folder = build_judged(tmp_path, games, questions=6)
+    with Run.open(folder, write=True) as run:
+        for record in [record for record in run.records() if record.cell.task == "pairwise"]:
+            notes = {**record.notes, "chosen": "2 by bits"}
+            run.append(replace(record, notes=notes), run.samples(record.cell.key))
+    assert said in section(content(folder, lang), "wins").paragraphs
 
 
 def test_categories_and_turns_are_folded_in_a_table_of_their_own(judged: Path) -> None:
