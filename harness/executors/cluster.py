@@ -34,6 +34,8 @@ def connected(address: str | None, threads: int) -> Iterator[None]:
     address = address or os.environ.get("RAY_ADDRESS")
     if address:
         _ring(address)
+    else:  # as the local executor: at Ray's own 15 whatever else this machine does leaves its workers next to nothing
+        os.environ.setdefault("RAY_worker_niceness", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     alone: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     was_there = ray.is_initialized()

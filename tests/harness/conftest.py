@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -177,3 +178,18 @@ class AnsweredRun:
 @pytest.fixture
 def answered_run(tmp_path):
     return AnsweredRun(tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A Ray cluster of two nodes of one cpu on this machine, the head being one of them."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'langgap[ray]'")
+    from ray.cluster_utils import Cluster
+
+    # Ray's workers are as nice as 15 unless told otherwise, and on a busy machine they wait for minutes.
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_worker_niceness="0")
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    made.add_node(num_cpus=1)
+    yield made
+    ray.shutdown()
+    made.shutdown()

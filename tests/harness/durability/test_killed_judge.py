@@ -1,14 +1,15 @@
-"""kill -9 of the judging phase at seeded moments: the records of an undisturbed phase, and no reply paid for twice."""
+"""kill -9 of the judging phase at seeded moments: the records of an undisturbed phase, and no reply paid for twice.
+
+A moment is a number of replies that were sent: however fast the machine, it falls into the phase.
+"""
 
 from __future__ import annotations
 
 import random
 import time
-from contextlib import suppress
-from subprocess import TimeoutExpired
 
 import pytest
-from drivers import IMPORTS, LONGEST, drive, lines_of, share_of_moments, whole
+from drivers import LONGEST, drive, lines_of, share_of_moments, whole
 from faults import FaultServer
 
 from harness.exits import ExitCode
@@ -39,26 +40,25 @@ def test_at_any_moment_nothing_is_lost_and_nothing_paid_twice(judged):
 
     undisturbed = judged("undisturbed")
     with FaultServer(delay=0.02) as server:  # one for all: its address is part of what identifies a judge
-        began = time.monotonic()
         assert start(undisturbed, server).wait(LONGEST) == ExitCode.OK
-        seconds = time.monotonic() - began
         assert server.paid.total() == DUELS
         told = whole(undisturbed)
         moments, killed = random.Random(MOMENTS), 0
         for number in range(MOMENTS):
             folder, before = judged(f"run-{number}"), server.paid.total()
-            child = start(folder, server)
-            with suppress(TimeoutExpired):
-                child.wait(moments.uniform(IMPORTS, 0.9) * seconds)
+            child, replies = start(folder, server), moments.randint(1, DUELS)
+            while child.poll() is None and server.paid.total() - before < replies:
+                time.sleep(0.002)
             killed += child.poll() is None
             child.kill()
             child.wait()
             time.sleep(0.1)  # replies on their way arrive nowhere
             kept = folder / "judgements" / "judge-1.jsonl"
             lost = server.paid.total() - before - (kept.read_bytes().count(b"\n") if kept.exists() else 0)
-            assert lost <= CONCURRENCY, "more was lost than was in flight"
+            assert lost <= 2 * CONCURRENCY, "more was lost than was on its way or being put on disk"
             assert start(folder, server).wait(LONGEST) == ExitCode.OK
             assert server.paid.total() - before == DUELS + lost, "a reply that was kept was paid for again"
             assert whole(folder) == told
             assert set(lines_of(folder).values()) == {1}
-    assert killed >= MOMENTS / 2
+    print(f"{killed} of {MOMENTS} phases were alive when they were killed")
+    assert killed >= 0.9 * MOMENTS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from harness.exits import ExitCode
 from harness.problems import UserError
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'langgap[ray]'")
+pytestmark = pytest.mark.slow
 
 WORKERS_TILE = 4 * 1024**2
 METHODS = [
@@ -18,19 +17,6 @@ METHODS = [
     {"name": "rtn", "granularity": "row", "bits": [3, 4]},
     {"name": "gptq", "granularity": "row", "bits": [3, 4]},
 ]
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """Two nodes of one cpu, the head being one of them."""
-    from ray.cluster_utils import Cluster
-
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    made.add_node(num_cpus=1)
-    yield made
-    ray.shutdown()
-    made.shutdown()
 
 
 @pytest.fixture
@@ -54,7 +40,6 @@ def numbers(told):
     }
 
 
-@pytest.mark.slow
 def test_it_gives_the_local_executors_numbers(tiny_sweep, on_ray):
     assert on_ray(cache="shared") == ExitCode.OK
     assert tiny_sweep(run="local", cache="own", method=METHODS) == ExitCode.OK
@@ -62,7 +47,6 @@ def test_it_gives_the_local_executors_numbers(tiny_sweep, on_ray):
     assert all("node" in notes for _, _, _, notes, _, _ in tiny_sweep.told("ray").values())
 
 
-@pytest.mark.slow
 def test_a_lost_node_costs_only_what_it_was_doing(tiny_sweep, on_ray, cluster, monkeypatch):
     from harness.executors import ray as executor
 
@@ -87,14 +71,12 @@ def test_a_lost_node_costs_only_what_it_was_doing(tiny_sweep, on_ray, cluster, m
     assert numbers(tiny_sweep.told("killed")) == numbers(tiny_sweep.told("local"))
 
 
-@pytest.mark.slow
 def test_a_task_that_takes_too_long_has_failed_with_the_reason(tiny_sweep, on_ray):
     assert on_ray(run="slow", cache="slow-cache", ray={"minutes": 0.001}, languages=["en"], method=METHODS[:1]) == 3
     reasons = {reason for _, reason, *_ in tiny_sweep.told("slow").values() if reason}
     assert "the worker took longer than 0.001 minutes" in reasons
 
 
-@pytest.mark.slow
 class TestMistakes:
     def test_more_cpus_than_any_node_has(self, on_ray):
         with pytest.raises(UserError, match=r"No node has the 64 cpus .*1 cpus, 0 gpus.*ask for less in \[ray\]"):
