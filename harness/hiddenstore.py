@@ -87,11 +87,20 @@ class HiddenStore:
         return Kept(moved["hidden"], Known(moved["nats"], moved["entropy"], moved["top"]))
 
     def head(self, lm: LanguageModel) -> Head:
-        """The head of `none`: the model's own where it is the same, so that it is in memory once."""
+        """The head of `none`: the model's own where it is the same, so that it is in memory once.
+
+        Raises DamagedHidden for one that was cut short or altered, and removes it: no reading with it is complete then.
+        """
         own, digest = lm.head(), self._read_marker()["head"]
         if digest == lm.head_digest:
             return own
-        found = {name: tensor.to(own.weight.device) for name, tensor in _read(self._head(digest)).items()}
+        path = self._head(digest)
+        try:
+            kept = _read(path)
+        except DamagedHidden:
+            path.unlink(missing_ok=True)
+            raise
+        found = {name: tensor.to(own.weight.device) for name, tensor in kept.items()}
         return Head(found["weight"], found.get("bias"), own.softcap, own.scale)
 
     @property

@@ -15,8 +15,6 @@ SHARE = 0.05
 """Of a sweep's time, at most so much goes into pages that the next one replaces."""
 GUESS = 8.0
 """Seconds that the first is taken to cost: imports, and the plots of seven variants in eight languages, on one core."""
-MARK = "data-running"
-"""What a page of a run that goes on has in its first tag."""
 
 
 class LivePage:

@@ -16,7 +16,7 @@ from harness.config import construct, to_toml
 from harness.exits import ExitCode
 from harness.facts import World, look, overlaps
 from harness.history import SPREADS, Watch, add, spreads_of, text_sizes
-from harness.livepage import MARK, LivePage
+from harness.livepage import LivePage
 from harness.passes import Job
 from harness.plan import Plan, PlannedVariant, make_plan
 from harness.problems import UserError
@@ -25,9 +25,10 @@ from harness.specs import JUDGED, SweepConfig
 from harness.tasks import all_tasks
 from harness.variant import artifact_folder
 from results.environment import Environment, capture
+from results.files import file_digest
 from results.labels import labels
 from results.record import Record
-from results.store import Run
+from results.store import RECORDS, Run
 
 if TYPE_CHECKING:
     from harness.judging import Judged
@@ -103,6 +104,11 @@ def _let_the_best_answer(
 def _judge(config: SweepConfig, run: Run, cache: Path, reporter: Reporter) -> Judged | None:
     """The judging phase, if the sweep has one. What was measured is shown even where nobody could be judged."""
     if config.judging is None:
+        if any(all_tasks()[task.name].asks_questions and task.only != JUDGED for task in config.tasks):
+            reporter.notice(
+                "the answers are not judged, for no judge is named; name one of `langgap judges` with: "
+                f"langgap judge {run.folder} --judge NAME"
+            )
         return None
     from harness.judging import Judged, judge_run
     from judges.problems import JudgingError
@@ -239,13 +245,13 @@ def _publish(options: SweepOptions, run: Run) -> None:
 
 
 def _page(options: SweepOptions) -> Path:
-    """The run's page: the one that is there if it is finished, in this language and younger than the last record."""
-    page, records = options.out / "report.html", options.out / "records.jsonl"
-    if page.is_file() and page.stat().st_mtime_ns > records.stat().st_mtime_ns:
+    """The run's page: the one that is there if it is finished, in this language and made of these records."""
+    page = options.out / "report.html"
+    if page.is_file():
         with page.open(encoding="utf-8") as file:
             start = file.read(200)
-            if f'lang="{options.lang}"' in start and MARK not in start:
-                return page
+        if f'lang="{options.lang}"' in start and f'content="{file_digest(options.out / RECORDS)}"' in start:
+            return page
     from reports.html import write_report
 
     return write_report(options.out, options.lang)

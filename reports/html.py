@@ -14,18 +14,18 @@ from markupsafe import Markup, escape
 
 from reports import svg
 from reports.duels import duels
+from reports.flips import flips
 from reports.gathered import gather
 from reports.page import Page, page
 from reports.palette import Mark
-from reports.plot_files import to_stderr, write_figure, write_plot
-from reports.plots import panel_figure
+from reports.plot_files import to_stderr, write_figure, write_svg
 from reports.section import Section
 from reports.shown import Table
 from reports.terminal import markdown
 from reports.words import Words
 from results.claims import make_claims
-from results.files import replace
-from results.store import Run
+from results.files import file_digest, replace
+from results.store import RECORDS, Run
 
 TEMPLATES = Path(__file__).parent / "templates"
 SQUARE = "M1 1h10v10h-10z"
@@ -37,33 +37,37 @@ def write_report(
     notice: Callable[[str], None] = to_stderr,
     figures: Path | None = None,
 ) -> Path:
-    """Write report.html, summary.md, plots/*.svg, plots/*.png and tables/*.csv into the run folder; return the page.
+    """Write report.html, summary.md, plots/*.svg and tables/*.csv into the run folder; return the page.
 
     The same records give the same bytes. ``figures``: a folder for each plot as PDF and PNG, for papers. ``notice`` is
-    told what could not be drawn, such as a PNG for which no font is installed. Raises ValueError for a language without
-    words, and what ``Run.open`` raises.
+    told which of those could not be drawn, for want of a font. Raises ValueError for a language without words, and what
+    ``Run.open`` raises.
     """
     words = Words(lang)
     folder = Path(run_folder)
+    records = file_digest(folder / RECORDS)  # before they are read: the page has no fewer than it says
     run = Run.open(folder)
     claims = make_claims(run)
     gathered = gather(run, claims, words)
-    content = page(gathered, words, duels(run, words))
+    content = page(gathered, words, duels(run, words), flips(gathered, words))
     for section in content.sections:
         if section.plot:
-            write_plot(folder, section.plot, words, notice)
+            write_svg(folder, section.plot)
         if section.plot and figures:
             write_figure(figures, section.plot, words, notice)
         for view in section.tables:
             write_csv(folder, view.table)
     replace(folder / "summary.md", markdown(gathered, content, words).encode())
     path = folder / "report.html"
-    replace(path, render(content, words).encode())
+    replace(path, render(content, words, records=records).encode())
     return path
 
 
-def render(content: Page, words: Words, running: str = "") -> str:
-    """The page as HTML; every word in it that is not ours is escaped. ``running``: of a run that goes on."""
+def render(content: Page, words: Words, running: str = "", records: str | None = None) -> str:
+    """The page as HTML; every word in it that is not ours is escaped.
+
+    ``running``: how far a run is that goes on. ``records``: digest of the records that a finished page is made of.
+    """
     styles = svg.Styles()
     sections = [_drawn(section, styles) for section in content.sections]
     sheet = "\n".join(
@@ -85,7 +89,7 @@ def render(content: Page, words: Words, running: str = "") -> str:
     environment.filters["code"] = _code
     environment.filters["packed"] = _packed
     has_reader = any(section.reader for section in content.sections)
-    script = (TEMPLATES / "duels.js").read_text(encoding="utf-8") if has_reader else ""
+    script = (TEMPLATES / "reader.js").read_text(encoding="utf-8") if has_reader else ""
     html = environment.get_template("report.html").render(
         words=words,
         style=Markup(sheet),  # ours alone: no word of a record enters a style
@@ -97,6 +101,7 @@ def render(content: Page, words: Words, running: str = "") -> str:
         sections=sections,
         square=SQUARE,
         running=running,
+        records=records,
     )
     # Control characters are no text and would make the page invalid; a hostile name may hold them.
     return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", html)
@@ -135,11 +140,9 @@ class Drawn(NamedTuple):
 def _drawn(section: Section, styles: svg.Styles) -> dict[str, Any]:
     plot, shown = section.plot, None
     if plot:
-        panels = [
-            Markup(svg.markup(panel_figure(panel), f"{plot.name}-{i}", f"{plot.title}: {panel.title}", styles))
-            for i, panel in enumerate(plot.panels)
-        ]
-        shown = Drawn([_key(word, mark) for word, mark in plot.key], panels)
+        said = [f"{plot.title}: {panel.title}" for panel in plot.panels]
+        panels = svg.parts(plot.drawing, plot.name, plot.boxes, said, styles)
+        shown = Drawn([_key(word, mark) for word, mark in plot.key], [Markup(panel) for panel in panels])
     file = f"plots/{plot.name}.svg" if plot else None
     tables = [
         {"table": view.table, "open": view.open, "svg": file if i == 0 else None}

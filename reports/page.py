@@ -29,8 +29,8 @@ class Page:
     """The confidence level of its intervals, such as ``95%``."""
 
 
-def page(found: Gathered, words: Words, duels: Section | None = None) -> Page:
-    """``duels``: the reader of judged answers, which only a page has room for."""
+def page(found: Gathered, words: Words, duels: Section | None = None, flips: Section | None = None) -> Page:
+    """``duels``, ``flips``: the readers of answers, which only a finished page has room for."""
     models = list(dict.fromkeys(record.cell.variant.model for record in found.records))
     languages = list(dict.fromkeys(r.cell.language for r in found.records if r.cell.language != "und"))
     lead = [
@@ -48,6 +48,7 @@ def page(found: Gathered, words: Words, duels: Section | None = None) -> Page:
         findings.comparisons(found, words),
         equal_bytes(found, words),
         findings.answers(found, words),
+        flips,
         wins(found, words),
         judges(found, words),
         answered(found, words),

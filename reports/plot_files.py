@@ -1,4 +1,4 @@
-"""A plot as files: SVG and PNG beside the page; PDF and PNG for a paper."""
+"""A plot as files: SVG beside the page; PDF and PNG for a paper."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib
 
 from reports import svg
-from reports.plots import Plot, whole_figure, words_in
+from reports.plots import Plot, set_fonts, words_in
 from reports.png import fonts_for
 from reports.words import Words
 from results.files import replace
@@ -30,20 +30,21 @@ def to_stderr(notice: str) -> None:
     print(notice, file=sys.stderr)
 
 
+def write_svg(folder: Path, plot: Plot) -> None:
+    """Write plots/<name>.svg."""
+    replace(folder / "plots" / f"{plot.name}.svg", svg.document(plot.drawing, plot.name, plot.title).encode())
+
+
 def write_plot(folder: Path, plot: Plot, words: Words, notice: Callable[[str], None]) -> None:
     """Write plots/<name>.svg and .png; without a font for all its letters no PNG, and ``notice`` is told why."""
-    figure = whole_figure(plot)
-    replace(folder / "plots" / f"{plot.name}.svg", svg.document(figure, plot.name, plot.title).encode())
+    write_svg(folder, plot)
     path = folder / "plots" / f"{plot.name}.png"
-    fonts, without = fonts_for(words_in(figure))
-    if without:
+    if without := _find_fonts(plot):
         path.unlink(missing_ok=True)  # an older one would not be of these records
         notice(words.say("png_skipped", plot=plot.name, glyphs=without[:12]))
         return
-    if fonts:
-        figure = whole_figure(plot, fonts)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, metadata={"Software": None})
+    plot.figure.savefig(path, dpi=150, metadata={"Software": None})
 
 
 def write_figure(folder: Path, plot: Plot, words: Words, notice: Callable[[str], None]) -> list[Path]:
@@ -51,16 +52,22 @@ def write_figure(folder: Path, plot: Plot, words: Words, notice: Callable[[str],
 
     Without a font for all its letters nothing is written, and ``notice`` is told why.
     """
-    fonts, without = fonts_for(words_in(whole_figure(plot)))
-    if without:
+    if without := _find_fonts(plot):
         notice(words.say("figure_skipped", plot=plot.name, glyphs=without[:12]))
         return []
-    figure = whole_figure(plot, fonts)
     made = []
     for suffix, metadata in FORMATS.items():
-        drawn = io.BytesIO()
+        content = io.BytesIO()
         with matplotlib.rc_context(PDF_STYLE):
-            figure.savefig(drawn, format=suffix, dpi=PAPER_DPI, metadata=metadata)
+            plot.figure.savefig(content, format=suffix, dpi=PAPER_DPI, metadata=metadata)
         made.append(folder / f"{plot.name}.{suffix}")
-        replace(made[-1], drawn.getvalue())
+        replace(made[-1], content.getvalue())
     return made
+
+
+def _find_fonts(plot: Plot) -> str:
+    """Give the figure the fonts that its letters need; return the letters that no installed font has."""
+    _ = plot.drawing  # laid out by the font that is the same everywhere, before others are put behind it
+    fonts, without = fonts_for(words_in(plot.figure))
+    set_fonts(plot.figure, fonts)
+    return without

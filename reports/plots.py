@@ -1,4 +1,4 @@
-"""The plots, each a row of small panels: drawn one by one for the page, and together for files.
+"""The plots, each a row of small panels: drawn together for files, and taken apart for the page.
 
 Every function here takes a plain frame (columns named in its docstring) and draws what it is given. A missing number
 is not drawn; its table says why.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import matplotlib
 import pandas as pd
@@ -18,12 +19,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from reports import svg
 from reports.palette import LIGHT, Mark
 from reports.words import Words, own_name, tagged_name
 
 PANEL = (3.6, 2.55)  # inches; a panel is about as wide as a telephone
+COLUMNS, HEAD = 4, 0.4  # panels to a row of a file, and inches above them for its title
 LINE = 0.16  # inches of a title's further line
 RIGHT, NAMES = 0.14, 1.32  # inches right of the axes, and left of them where languages are named
 INK, MUTED, GRID, PAGE = (LIGHT[role] for role in ("ink", "muted", "grid", "page"))
@@ -92,6 +96,15 @@ class Panel:
         return self.height + LINE * (len(self.heading) - 1)
 
 
+class Box(NamedTuple):
+    """Where a panel stands in its figure: inches from the figure's upper left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
 @dataclass(frozen=True)
 class Plot:
     """Panels that answer one question. ``name`` is its file name."""
@@ -102,60 +115,67 @@ class Plot:
     key: Sequence[tuple[str, Mark | str]] = ()
     """The legend: words with a variant's mark or the role of a colour."""
 
+    @property
+    def boxes(self) -> list[Box]:
+        """Four panels to a row, each hanging from the top of its row."""
+        tall = max(panel.tall for panel in self.panels)
+        places = (divmod(number, COLUMNS) for number in range(len(self.panels)))
+        return [
+            Box(PANEL[0] * column, HEAD + tall * row, PANEL[0], panel.tall)
+            for (row, column), panel in zip(places, self.panels, strict=True)
+        ]
 
-def panel_figure(panel: Panel) -> Figure:
-    with matplotlib.rc_context(STYLE):
-        figure = _empty(PANEL[0], panel.tall)
-        _draw_panel(_place(figure, panel, 0.0, 0.0), panel)
-        return figure
+    @cached_property
+    def figure(self) -> Figure:
+        """All panels and the legend in one figure. Drawing is slow, so that page and files are made of the same."""
+        columns = min(COLUMNS, len(self.panels))
+        keys = max(1, 2 * columns)
+        tall, rows = max(panel.tall for panel in self.panels), -(-len(self.panels) // columns)
+        foot = 0.12 + 0.24 * -(-len(self.key) // keys)
+        with matplotlib.rc_context(STYLE):
+            figure = Figure(figsize=(PANEL[0] * columns, HEAD + tall * rows + foot))
+            FigureCanvasAgg(figure)
+            for panel, box in zip(self.panels, self.boxes, strict=True):
+                _draw_panel(_place(figure, panel, box), panel)
+            width, height = figure.get_size_inches()
+            figure.text(0.12 / width, 1 - 0.28 / height, self.title, size=11, weight="bold")
+            if self.key:
+                figure.legend(handles=[_handle(word, mark) for word, mark in self.key], loc="lower left", ncols=keys)
+            return figure
+
+    @cached_property
+    def drawing(self) -> str:
+        """The figure as matplotlib writes SVG, to be made fit for a page by `reports.svg`."""
+        return svg.drawn(self.figure)
 
 
-def whole_figure(plot: Plot, fonts: Sequence[str] = ()) -> Figure:
-    """All panels and the legend in one figure, for a file; ``fonts`` are added for glyphs DejaVu Sans lacks."""
-    style: dict[Any, Any] = {**STYLE, "font.family": ["DejaVu Sans", *fonts]}
-    columns = min(4, len(plot.panels))
-    rows = -(-len(plot.panels) // columns)
-    tall = max(panel.tall for panel in plot.panels)
-    keys = max(1, 2 * columns)
-    foot = 0.12 + 0.24 * -(-len(plot.key) // keys)
-    with matplotlib.rc_context(style):
-        figure = _empty(PANEL[0] * columns, tall * rows + foot + 0.4)
-        for place, panel in enumerate(plot.panels):
-            row, column = divmod(place, columns)
-            # Each panel hangs from the top of its row.
-            bottom = foot + tall * (rows - row) - panel.tall
-            _draw_panel(_place(figure, panel, PANEL[0] * column, bottom), panel)
-        figure.text(0.12 / figure.get_figwidth(), 1 - 0.28 / figure.get_figheight(), plot.title, size=11, weight="bold")
-        if plot.key:
-            figure.legend(handles=[_handle(word, mark) for word, mark in plot.key], loc="lower left", ncols=keys)
-        return figure
-
-
-def _empty(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _place(figure: Figure, panel: Panel, x: float, y: float) -> Axes:
-    """Axes with room for their words, in the panel whose lower left corner is at (x, y) inches."""
+def _place(figure: Figure, panel: Panel, box: Box) -> Axes:
+    """Axes with room for their words."""
     top, bottom = 0.3 + panel.tall - panel.height, 0.46
     width, height = figure.get_size_inches()
     return figure.add_axes(
         (
-            (x + panel.left) / width,
-            (y + bottom) / height,
-            (PANEL[0] - panel.left - RIGHT) / width,
-            (panel.tall - top - bottom) / height,
+            (box.x + panel.left) / width,
+            1 - (box.y + box.height - bottom) / height,
+            (box.width - panel.left - RIGHT) / width,
+            (box.height - top - bottom) / height,
         )
     )
 
 
 def words_in(figure: Figure) -> str:
     """Every text of a figure, to check that a font has its glyphs."""
-    from matplotlib.text import Text
+    return "".join(text.get_text() for text in _texts(figure))
 
-    return "".join(text.get_text() for text in figure.findobj(Text))
+
+def set_fonts(figure: Figure, fonts: Sequence[str]) -> None:
+    """Put ``fonts`` behind DejaVu Sans, for the glyphs that it lacks."""
+    for text in _texts(figure):
+        text.set_fontfamily(["DejaVu Sans", *fonts])
+
+
+def _texts(figure: Figure) -> list[Text]:
+    return figure.findobj(Text)  # type: ignore[return-value]
 
 
 def perplexity_panels(frame: pd.DataFrame, marks: Mapping[str, Mark], words: Words, worst: str | None) -> list[Panel]:
@@ -181,7 +201,8 @@ def perplexity_panels(frame: pd.DataFrame, marks: Mapping[str, Mark], words: Wor
 
 
 def change_panels(frame: pd.DataFrame, marks: Mapping[str, Mark], words: Words, label: str) -> list[Panel]:
-    """Columns variant, setting, language, value, low, high; one panel a variant and setting, one row a language."""
+    """Columns variant, setting, language, value, low, high, band (the noise floor's); one panel a variant and setting,
+    one row a language."""
     return _forests(frame, marks, words, label, lambda row: "full")
 
 
@@ -255,6 +276,8 @@ def _forests(
             ax.axvline(0, color=INK, lw=0.9, zorder=0)
             for row in _rows(rows):
                 place = languages.index(row.language)
+                if pd.notna(row.band) and row.band > 0:
+                    ax.barh(place, 2 * row.band, 0.8, -row.band, color=MUTED, alpha=0.3, lw=0, zorder=0.5)
                 _point(ax, row.value, place, mark, x=(row.low, row.high), fill=fill(row))
             ax.set_yticks(range(len(languages)), [tagged_name(code) for code in languages])
             ax.set_ylim(len(languages) - 0.4, -0.6)
@@ -282,7 +305,8 @@ def _draw_panel(ax: Axes, panel: Panel) -> None:
     panel.draw(ax)
     # Where languages stand at the left, the title begins above them.
     shift = 1.25 / (PANEL[0] - NAMES - RIGHT) if panel.left == NAMES else 0.0
-    ax.set_title("\n".join(panel.heading), x=-shift, ha="left")
+    # At a given height: to look for one that is free would measure every tick's label once more.
+    ax.set_title("\n".join(panel.heading), x=-shift, y=1.0, ha="left")
     if panel.framed:
         for spine in ax.spines.values():
             spine.set(visible=True, color=INK, linewidth=1.6)

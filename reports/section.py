@@ -25,6 +25,8 @@ class View:
 class Reader:
     """Data that the page unfolds on demand, each part gzip as base64, and the words it is shown with."""
 
+    name: str
+    """``duels`` or ``flips``: how the page's script shows an entry."""
     index: str
     chunks: Sequence[str]
 
@@ -90,7 +92,9 @@ def forest_plot(
     found: Gathered,
     words: Words,
 ) -> Plot | None:
-    frame = rows[rows["in_plots"]].rename(columns={column: "value", f"{column}_low": "low", f"{column}_high": "high"})
+    """A forest of ``column`` with its bounds, and the noise floor in ``<column>_band`` where it is known."""
+    ends = {f"{column}_{end}": end for end in ("low", "high", "band")}
+    frame = rows[rows["in_plots"]].rename(columns={column: "value", **ends})
     frame = frame.dropna(subset=["value"])
     return Plot(name, title, panels(frame, found.marks, words, label)) if len(frame) else None
 

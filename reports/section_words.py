@@ -172,4 +172,37 @@ SECTIONS: Mapping[str, tuple[str, str]] = {
         "`none` read again lies this far from itself; nothing smaller is claimed",
         "`none`을 다시 읽었을 때 자신과 이만큼 다릅니다. 이보다 작은 차이는 주장하지 않습니다",
     ),
+    "flips": ("Read the answers that flipped", "바뀐 답 읽어 보기"),
+    "flips_note": (
+        "Every item whose answer is not what it was under `none`, by variant, task and language, the largest changes "
+        "of margin first. A run keeps no text of items: it stands in the task's own data, under the name shown here. "
+        "Choices count from 1. The arrow keys move through the list.",
+        "`none`과 답이 달라진 모든 문항입니다. 변형·과제·언어별로, 마진이 크게 변한 것부터 놓았습니다. 실행 폴더에는 "
+        "문항의 글이 없습니다. 글은 과제의 자료에 여기 적힌 이름으로 있습니다. 보기 번호는 1부터입니다. 위아래 화살표 "
+        "키로 목록을 오갈 수 있습니다.",
+    ),
+    "flips_cut": (
+        "{kept} of {all} are listed, those whose margin moved most.",
+        "전체 {all}개 가운데 마진이 가장 크게 변한 {kept}개만 실었습니다.",
+    ),
+    "flip_lost": ("right → wrong", "정답 → 오답"),
+    "flip_gained": ("wrong → right", "오답 → 정답"),
+    "flip_moved": ("wrong → another wrong", "오답 → 다른 오답"),
+    "by_task": ("Task", "과제"),
+    "by_direction": ("Direction", "방향"),
+    "flip_reader_filters": ("Which items to list", "목록에 둘 문항"),
+    "flip_reader_count": (
+        "{from} to {to} of {count} items ({all} in all)",
+        "{count}개 중 {from}~{to}번째 문항(전체 {all}개)",
+    ),
+    "flip_reader_nothing": ("No item is like that.", "조건에 맞는 문항이 없습니다."),
+    "flip_reader_id": ("content id", "내용 식별자"),
+    "flip_reader_choice": ("{number} of {choices}", "{choices}개 중 {number}번"),
+    "flip_reader_gold": ("right choice", "정답"),
+    "flip_reader_was": ("chosen by none", "none의 선택"),
+    "flip_reader_now": ("chosen by the variant", "변형의 선택"),
+    "flip_reader_margin_was": ("margin under none, nats", "none의 마진, nat"),
+    "flip_reader_margin_now": ("margin under the variant, nats", "변형의 마진, nat"),
+    "flip_reader_change": ("change of the margin", "마진의 변화"),
+    "flip_reader_unknown": ("not kept", "남아 있지 않음"),
 }

@@ -10,7 +10,8 @@ import io
 import re
 import warnings
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ AS_TEXT: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "langgap"}
 _ROLES = {colour: role for role, colour in LIGHT.items()}
 _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"
+POINTS = 72
+"""SVG units to an inch, in what matplotlib draws."""
 
 
 @dataclass
@@ -62,19 +65,47 @@ def scheme_rules() -> list[str]:
     ]
 
 
-def markup(figure: Figure, name: str, description: str, styles: Styles) -> str:
-    """``figure`` as an ``<svg>`` element to stand inside HTML. Adds the classes it needs to ``styles``.
+def drawn(figure: Figure) -> str:
+    """``figure`` as matplotlib writes SVG."""
+    content = io.StringIO()
+    with warnings.catch_warnings(), matplotlib.rc_context(AS_TEXT):
+        # The text stays text: the reader's browser has the glyphs that the layout font lacks.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(content, format="svg", metadata={"Date": None})
+    return content.getvalue()
 
-    ``name`` is a word of letters, digits and hyphens, unique in the page: it begins every id. ``description`` is
-    what a screen reader says.
+
+def parts(
+    drawing: str, name: str, boxes: Sequence[tuple[float, float, float, float]], said: Sequence[str], styles: Styles
+) -> list[str]:
+    """Each axes of a drawing as an ``<svg>`` element to stand inside HTML. Adds the classes it needs to ``styles``.
+
+    ``boxes``: left, top, width and height of each in inches. ``name`` is a word of letters, digits and hyphens, unique
+    in the page: it begins every id. ``said`` is what a screen reader says of each.
     """
-    return _serialise(_clean(figure, name, description, styles))
+    root = ElementTree.fromstring(drawing)
+    axes = [group for group in root.iter(f"{_SVG}g") if group.get("id", "").startswith("axes_")]
+    defined = {one.get("id"): one for defs in root.iter(f"{_SVG}defs") for one in defs}
+    made = []
+    for number, (group, box, description) in enumerate(zip(axes, boxes, said, strict=True)):
+        _without_definitions(group)
+        part = ElementTree.Element("svg", viewBox=" ".join(f"{POINTS * inches:g}" for inches in box))
+        # A clip path must not stand in another element, which may not be shown.
+        used = [defined[target] for target in dict.fromkeys(_references(group))]
+        ElementTree.SubElement(part, "defs").extend(map(deepcopy, used))
+        part.append(group)
+        made.append(_serialise(_clean(part, f"{name}-{number}", description, styles)))
+    return made
 
 
-def document(figure: Figure, name: str, description: str) -> str:
-    """``figure`` as a file of its own, with its colours for light and dark inside."""
+def document(drawing: str, name: str, description: str) -> str:
+    """A drawing as a file of its own, with its colours for light and dark inside."""
     styles = Styles()
-    root = _clean(figure, name, description, styles)
+    root = ElementTree.fromstring(drawing)
+    for child in list(root):
+        if child.tag == f"{_SVG}metadata" or child.find(f"{_SVG}style") is not None:
+            root.remove(child)
+    _clean(root, name, description, styles)
     sheet = ElementTree.Element("style")
     sheet.text = "\n".join([*scheme_rules(), *styles.rules()])
     root.insert(0, sheet)
@@ -82,19 +113,22 @@ def document(figure: Figure, name: str, description: str) -> str:
     return f'<?xml version="1.0" encoding="utf-8"?>\n{_serialise(root)}\n'
 
 
-def _clean(figure: Figure, name: str, description: str, styles: Styles) -> ElementTree.Element:
-    drawn = io.StringIO()
-    with warnings.catch_warnings(), matplotlib.rc_context(AS_TEXT):
-        # The text stays text: the reader's browser has the glyphs that the layout font lacks.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(drawn, format="svg", metadata={"Date": None})
-    root = ElementTree.fromstring(drawn.getvalue())
-    for parent in root.iter():
-        for child in list(parent):
-            if child.tag == f"{_SVG}metadata" or (
-                child.tag == f"{_SVG}defs" and child.find(f"{_SVG}style") is not None
-            ):
-                parent.remove(child)
+def _without_definitions(group: ElementTree.Element) -> None:
+    for parent in group.iter():
+        for child in parent.findall(f"{_SVG}defs"):
+            parent.remove(child)
+
+
+def _references(group: ElementTree.Element) -> Iterator[str]:
+    """The ids that elements of a group point at."""
+    for element in group.iter():
+        if target := element.get(_HREF):
+            yield target.removeprefix("#")
+        if clip := element.get("clip-path"):
+            yield clip.removeprefix("url(#").removesuffix(")")
+
+
+def _clean(root: ElementTree.Element, name: str, description: str, styles: Styles) -> ElementTree.Element:
     for element in root.iter():
         element.tag = element.tag.removeprefix(_SVG)
         element.text = element.text if element.text and element.text.strip() else None

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Self
+
+TOGETHER = 1000
+"""Lines that are read at once, and no more: a large run is never in memory as text."""
 
 
 class StoreError(OSError):
@@ -73,10 +79,19 @@ def replace(path: Path, content: bytes) -> None:
     _sync_folder(path.parent)
 
 
-def read_lines(path: Path) -> tuple[list[bytes], bytes]:
-    """All whole lines, without their newlines, and what follows the last newline (empty unless a write was torn)."""
-    lines = path.read_bytes().split(b"\n")
-    return lines[:-1], lines[-1]
+def read_lines(path: Path) -> Iterator[list[bytes]]:
+    """All lines, ``TOGETHER`` at a time, with their newlines: only the last has none, if its write was torn."""
+    with path.open("rb", buffering=1 << 20) as file:
+        while lines := list(islice(file, TOGETHER)):
+            yield lines
+
+
+def file_digest(path: Path) -> str | None:
+    """Sixteen bytes of BLAKE2 over a file's content, as 32 hex digits; None where there is no file."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def repair(path: Path, size: int) -> None:

@@ -14,7 +14,6 @@ never points at samples that were lost, and samples that were cut short or alter
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +24,18 @@ from results.conversation import Conversation
 from results.environment import Environment
 from results.estimate import Sample
 from results.files import append_line, create_folder, read_lines, repair, replace
-from results.lines import ANSWERS, SAMPLES, Line, digest, line_bytes, migrate, record_of, sample_bytes, values_of
+from results.lines import (
+    ANSWERS,
+    SAMPLES,
+    Line,
+    digest,
+    line_bytes,
+    migrate,
+    parsed,
+    record_of,
+    sample_bytes,
+    values_of,
+)
 from results.lock import release, take_lock
 from results.record import Record
 
@@ -203,25 +213,24 @@ class Run:
         path = self.folder / name
         if not path.exists():
             return
+        number, good, torn = 0, 0, b""
+        damaged: UnreadableRun | None = None
         try:
-            lines, torn = read_lines(path)
+            for line, value in parsed(read_lines(path)):
+                if damaged is not None:
+                    raise damaged
+                if not line.endswith(b"\n"):
+                    torn = line  # what its writer has added by now is for the next who opens the run
+                    break
+                number += 1
+                if isinstance(value, ValueError):  # no error if it is the last: then its write was torn
+                    torn, told = line, f"damaged ({value}); remove or mend this line, the others are whole"
+                    damaged = UnreadableRun(f"{path}, line {number}: {told}")
+                else:
+                    good += len(line)
+                    yield number, value
         except OSError as error:
             raise UnreadableRun(f"{path} cannot be read ({error.strerror})") from error
-        good = 0
-        for number, line in enumerate(lines, start=1):
-            try:
-                value = json.loads(str(line, "utf-8"))  # of bytes it would guess the encoding, for each line
-                if not isinstance(value, dict):
-                    raise ValueError("it is not a JSON object")
-            except ValueError as error:
-                if number == len(lines) and not torn:
-                    torn = line + b"\n"
-                    break
-                raise UnreadableRun(
-                    f"{path}, line {number}: damaged ({error}); remove or mend this line, the others are whole"
-                ) from None
-            good += len(line) + 1
-            yield number, value
         if torn:
             done = "dropped" if self._write else "ignored"
             what = "; the next sweep measures that cell again" if name == RECORDS else ""

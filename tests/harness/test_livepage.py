@@ -81,17 +81,30 @@ def test_a_page_that_cannot_be_written_is_one_line_and_the_sweep_goes_on(live, m
     assert live.heard == ["the page is not written again before the sweep ends (OSError: no space left)"]
 
 
-@pytest.mark.parametrize(("mark", "made"), [("", []), (f" {livepage.MARK}", ["ko"])])
-def test_a_page_that_says_it_is_running_is_replaced_at_the_end_and_a_finished_one_kept(
-    tmp_path, monkeypatch, mark, made
+@pytest.mark.parametrize(
+    ("stamp", "made"),
+    [
+        ('<meta name="records" content="{}">', []),
+        ("", ["ko"]),  # of a run that goes on
+        ('<meta name="records" content="0123456789abcdef">', ["ko"]),
+    ],
+)
+def test_a_page_is_kept_at_the_end_if_it_was_made_of_these_records_whatever_the_clock_says(
+    tmp_path, monkeypatch, stamp, made
 ):
     from harness import sweep
     from reports import html
+    from results.files import file_digest
 
     written = []
     monkeypatch.setattr(html, "write_report", lambda out, lang: written.append(lang))
-    (tmp_path / "records.jsonl").touch()
-    os.utime(tmp_path / "records.jsonl", (0, 0))
-    (tmp_path / "report.html").write_text(f'<!DOCTYPE html>\n<html lang="ko"{mark}>\n', encoding="utf-8")
-    sweep._page(sweep.SweepOptions(tmp_path, tmp_path, lang="ko"))
-    assert written == made
+    records, page = tmp_path / "records.jsonl", tmp_path / "report.html"
+    records.write_text("{}\n")
+    stamp = stamp.format(file_digest(records))
+    page.write_text(f'<!DOCTYPE html>\n<html lang="ko">\n<head>\n<meta charset="utf-8">\n{stamp}', encoding="utf-8")
+    for time in (0, 2**31):
+        os.utime(page, (time, time))
+        sweep._page(sweep.SweepOptions(tmp_path, tmp_path, lang="ko"))
+    assert written == 2 * made
+    sweep._page(sweep.SweepOptions(tmp_path, tmp_path, lang="en"))
+    assert written == [*2 * made, "en"]

@@ -285,6 +285,27 @@ class TestDamage:
         assert tiny_sweep(method=METHODS, **small) == ExitCode.OK
         assert tiny_sweep.told() == tiny_sweep.told("undisturbed")
 
+    @pytest.mark.parametrize("damage", [cut_short, alter])
+    def test_to_the_head_of_none_is_mended_when_a_variant_with_another_needs_it(
+        self, tiny_sweep, tmp_path, monkeypatch, damage
+    ):
+        from harness.hiddenstore import HiddenStore
+
+        def head_of_none(store, lm):
+            lm.head_digest = "of a head that was compressed"
+            return read(store, lm)
+
+        small, read = {"limit": 1, "languages": ["en", "ko"]}, HiddenStore.head
+        tiny_sweep("undisturbed", "other cache", method=METHODS, **small)
+        tiny_sweep(method=METHODS[:1], **small)
+        (head,) = (tmp_path / "cache" / "hidden").glob("head-*/*")
+        whole = head.read_bytes()
+        damage(head)
+        monkeypatch.setattr(HiddenStore, "head", head_of_none)
+        assert tiny_sweep(method=METHODS, **small) == ExitCode.OK
+        assert tiny_sweep.told() == tiny_sweep.told("undisturbed")
+        assert head.read_bytes() == whole, "not made again"
+
     @pytest.mark.parametrize(
         ("file", "damage"),
         [

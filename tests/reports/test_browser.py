@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import chrome
@@ -17,6 +18,7 @@ import pytest
 from rich_run import HOSTILE, build_rich
 
 from reports.duels import duels
+from reports.flips import flips
 from reports.gathered import gather
 from reports.html import render
 from reports.page import page
@@ -38,9 +40,12 @@ def pages(tmp_path_factory: pytest.TempPathFactory, build: Callable[..., Path]) 
     folder = build_rich(tmp_path_factory.mktemp("rich"), build)
     run = Run.open(folder)
     claims = make_claims(run)
+    first, *others = claims.answers
+    claims = replace(claims, answers=(replace(first, task=HOSTILE), *others))
     for lang in LANGUAGES:
         words = Words(lang)
-        html = render(page(gather(run, claims, words), words, duels(run, words)), words)
+        found = gather(run, claims, words)
+        html = render(page(found, words, duels(run, words), flips(found, words)), words)
         (folder / f"{lang}.html").write_text(html, encoding="utf-8")
     return {lang: folder / f"{lang}.html" for lang in LANGUAGES}
 
@@ -65,7 +70,7 @@ def test_it_complains_of_nothing_asks_nobody_and_fits(
     tab.open(pages[lang], width, dark)
     assert tab.errors == []
     assert tab.asked == [pages[lang].as_uri()]
-    assert tab.run("document.querySelectorAll('.duel-list button').length") == 20
+    assert tab.run("document.querySelectorAll('#duels-reader .duel-list button').length") == 20
     assert tab.run("document.documentElement.scrollWidth") == width
     background = tab.run("getComputedStyle(document.documentElement).backgroundColor")
     assert (background == "rgb(255, 255, 255)") is not dark
@@ -104,13 +109,33 @@ def test_its_policy_lets_no_other_script_run_and_nothing_be_fetched(tab: chrome.
 def test_hostile_words_are_read_as_words(tab: chrome.Page, pages: dict[str, Path]) -> None:
     tab.open(pages["en"])
     assert tab.run("document.querySelector('.reason').textContent").startswith(HOSTILE[:60])
+    assert HOSTILE in tab.run("document.querySelector('#flips-reader h3').textContent")
+    assert HOSTILE in tab.run("document.getElementById('flips-by-task').textContent")
     assert tab.run("[document.title.includes('owned'), document.images.length]") == [False, 0]
 
 
-def test_the_arrow_keys_move_through_the_pairs(tab: chrome.Page, pages: dict[str, Path]) -> None:
+def test_flipped_answers_are_chosen_by_language_and_read(tab: chrome.Page, pages: dict[str, Path]) -> None:
     tab.open(pages["ko"])
-    tab.run("document.querySelector('.duel-list button').focus()")
-    read = "document.querySelectorAll('.duel-list button')[2].getAttribute('aria-pressed')"
+    told = "document.querySelector('#flips-reader [role=status]').textContent"
+    every = int(tab.run(told).split("전체 ")[1].split("개")[0])
+    tab.run(
+        "(() => { const one = document.getElementById('flips-by-language');"
+        " one.value = [...one.options].find(each => each.text.startsWith('ja')).value;"
+        " one.dispatchEvent(new Event('change')); })()"
+    )
+    assert 0 < int(tab.run(told).split("개 중")[0]) < every
+    listed = "[...document.querySelectorAll('#flips-reader .what')].map(one => one.textContent)"
+    assert all(line.startswith("ja 日本語 · ") for line in tab.run(listed))
+    facts = tab.run("[...document.querySelectorAll('#flips-reader dl > *')].map(one => one.textContent)")
+    assert facts[:6] == ["정답", "2개 중 1번", "none의 선택", "2개 중 1번", "변형의 선택", "2개 중 2번"]
+    assert tab.errors == []
+
+
+@pytest.mark.parametrize("reader", ["duels", "flips"])
+def test_the_arrow_keys_move_through_the_list(tab: chrome.Page, pages: dict[str, Path], reader: str) -> None:
+    tab.open(pages["ko"])
+    tab.run(f"document.querySelector('#{reader}-reader .duel-list button').focus()")
+    read = f"document.querySelectorAll('#{reader}-reader .duel-list button')[2].getAttribute('aria-pressed')"
     assert tab.run(read) == "false"
     for _ in range(2):
         tab.call("Input.dispatchKeyEvent", type="keyDown", key="ArrowDown", code="ArrowDown")

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from judged_run import build_judged
 
-from reports.duels import CHUNK, chunk, duels, index, pack, unpack
+from reports.duels import chunk, duels, index
 from reports.html import write_report
+from reports.reader import CHUNK, pack, unpack
 from reports.words import Words
 from results.duels import duels as judged
 from results.store import Run
@@ -48,9 +49,9 @@ def test_index_and_chunks_hold_every_pair_and_each_text_once(hostile: Path) -> N
     assert filters["outcome"] == ["패", "무승부", "승"]
     assert filters["category"][:2] == ["글쓰기", "역할극"]
     part = unpack(section.reader.chunks[0])
-    assert len(part["duels"]) == CHUNK
+    assert len(part["entries"]) == CHUNK
     assert len(set(part["texts"])) == len(part["texts"])
-    one = part["duels"][2]
+    one = part["entries"][2]
     assert part["texts"][one["asked"][0]] == "Ask 2 en?"
     assert part["texts"][one["ours"][1]] == HOSTILE[:-1]
     assert one["games"][0][:4] == [1, 1, 1, 1.0]
@@ -96,7 +97,7 @@ def test_in_a_browser_the_first_pair_is_read_and_hostile_text_stays_text(hostile
         [str(CHROMIUM), *options, "--dump-dom", address], capture_output=True, timeout=120, check=True
     )
     dom = done.stdout.decode()
-    reader = dom.split('id="duel-reader"')[1]
+    reader = dom.split('id="duels-reader"')[1]
     assert "1 to 20 of 60 pairs (60 in all)" in reader
     assert reader.count("aria-pressed=") == 20
     assert html.escape(HOSTILE[:60], quote=False) in reader

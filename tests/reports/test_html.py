@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from reports import plot_files
 from reports.html import write_report
-from reports.plots import Panel, panel_figure
+from reports.plots import Panel, Plot
+from results.files import file_digest
 
 VOID = {"meta", "br", "link", "img", "hr"}
 
@@ -170,7 +170,7 @@ def test_same_records_same_bytes(run_folder: Path, tmp_path: Path) -> None:
         return {
             str(path.relative_to(folder)): path.read_bytes()
             for path in sorted(folder.rglob("*"))
-            if path.suffix in (".html", ".svg", ".csv", ".md", ".png")
+            if path.suffix in (".html", ".svg", ".csv", ".md")
         }
 
     first = written(run_folder)
@@ -182,25 +182,12 @@ def test_korean(run_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(run_folder, folder)
     page = write_report(folder, lang="ko", notice=lambda notice: None).read_text(encoding="utf-8")
-    assert '<html lang="ko">' in page
+    assert '<html lang="ko">' in page[:200]
+    assert f'<meta name="records" content="{file_digest(folder / "records.jsonl")}">' in page[:200]
     assert "언어별 압축 손실 보고서" in page
     assert "한국어는 영어보다" in page
     assert "Table and CSV" not in page
     assert "건너뜀" in (folder / "summary.md").read_text(encoding="utf-8")
-
-
-def test_png_without_glyphs_is_skipped_by_name(
-    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(run_folder, folder)
-    monkeypatch.setattr(plot_files, "fonts_for", lambda text: ([], "한" if "한" in text else ""))
-    heard: list[str] = []
-    write_report(folder, notice=heard.append)
-    assert any("changes" in notice and "한" in notice and "fonts-noto-cjk" in notice for notice in heard)
-    assert not (folder / "plots" / "changes.png").exists()
-    assert (folder / "plots" / "sizes.png").exists()
-    assert (folder / "plots" / "changes.svg").exists()
 
 
 def test_run_without_gap_or_sizes(tmp_path: Path, build: Callable[..., Path]) -> None:
@@ -214,7 +201,7 @@ def test_run_without_gap_or_sizes(tmp_path: Path, build: Callable[..., Path]) ->
 
 def test_long_titles_are_wrapped() -> None:
     title = "a variant with a very long name (corpus=wikitext2 protocol=gptq)"
-    figure = panel_figure(Panel(title, lambda ax: None))
+    figure = Plot("long", "", [Panel(title, lambda ax: None)]).figure
     assert figure.axes[0].get_title(loc="left").count("\n") == 1
     figure.draw_without_rendering()
     assert figure.axes[0].get_tightbbox().y1 <= figure.bbox.y1  # type: ignore[union-attr]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
+from reports import plot_files
 from reports.neurons import neurons_plot, neurons_table, write_neurons
-from reports.plots import panel_figure
 
 COUNTS = {"en": [3, 0, 1], "ko": [0, 57, 20], "th": [0, 0, 0]}
 
@@ -18,7 +20,7 @@ def test_the_table_has_a_row_for_each_language_and_block() -> None:
 
 
 def test_the_map_draws_a_cell_where_there_are_neurons_the_fuller_the_more() -> None:
-    cells, totals = (panel_figure(panel).axes[0] for panel in neurons_plot(COUNTS, "m").panels)
+    cells, totals = neurons_plot(COUNTS, "m").figure.axes
     drawn = {(round(cell.get_x() + 0.5), round(cell.get_y() + 0.42)): cell.get_alpha() for cell in cells.patches}
     assert set(drawn) == {(0, 0), (2, 0), (1, 1), (2, 1)}  # (block, row)
     assert drawn[1, 1] == 1.0
@@ -42,6 +44,17 @@ def test_files_are_the_same_each_time_and_colours_are_variables(tmp_path: Path) 
     ).read_text() == "language,block,neurons\nen,0,1\nen,1,0\nfr,0,0\nfr,1,2\n"
 
 
+def test_a_png_without_glyphs_is_skipped_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[str] = []
+    write_neurons(tmp_path, {"en": [1, 0], "fr": [0, 2]}, "m", heard.append)
+    assert (heard, (tmp_path / "plots" / "neurons.png").is_file()) == ([], True)
+    monkeypatch.setattr(plot_files, "fonts_for", lambda text: ([], "한" if "한" in text else ""))
+    write_neurons(tmp_path, COUNTS, "m", heard.append)
+    assert "neurons" in heard[0]
+    assert "한" in heard[0]
+    assert "fonts-noto-cjk" in heard[0]
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == ["neurons.svg"]
+
+
 def test_no_neurons_at_all_are_drawn_too() -> None:
-    for panel in neurons_plot({"en": [0], "ko": [0]}, "m").panels:
-        assert panel_figure(panel).axes[0].get_xlabel()
+    assert all(axes.get_xlabel() for axes in neurons_plot({"en": [0], "ko": [0]}, "m").figure.axes)

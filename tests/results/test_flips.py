@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from results.estimate import Sample
-from results.flips import Flips, flips
+from results.flips import Flips, Turned, flips
 
 
 def samples(*answers):
@@ -25,6 +25,20 @@ def test_flips_are_counted_in_every_direction():
     assert found.margin_changes == {"a": -2.5, "b": 1.25, "c": -1.0, "d": -0.5, "e": 1.0}
 
 
+def test_each_answer_that_changed_is_told_with_its_choices_and_margins():
+    assert flips(BEFORE, AFTER).turned == (
+        Turned("a", "a", "lost", None, 0, 0, 1, 2.0, -0.5),
+        Turned("b", "b", "gained", None, 1, 0, 1, -1.0, 0.25),
+        Turned("c", "c", "moved", None, None, 0, 3, -1.0, -2.0),  # of four choices the right one may be any other
+    )
+
+
+@pytest.mark.parametrize(("choices", "gold"), [(3.0, 2), (4.0, None)])
+def test_of_three_choices_the_right_one_is_the_one_nobody_took(choices, gold):
+    sides = [[Sample("a", "p#1", {"correct": 0.0, "choice": taken, "choices": choices})] for taken in (0.0, 1.0)]
+    assert flips(*sides).turned == (Turned("a", "p#1", "moved", int(choices), gold, 0, 1, None, None),)
+
+
 def test_swapping_the_sides_swaps_lost_and_gained():
     there, back = flips(BEFORE, AFTER[1:]), flips(AFTER[1:], BEFORE)
     assert (there.lost, there.gained) == (back.gained, back.lost) == (0, 1)
@@ -43,6 +57,7 @@ def test_items_are_paired_by_id_whatever_their_order_and_the_rest_is_counted():
 def test_items_without_choices_are_right_or_wrong_only():
     one, other = ([Sample("a", "a", {"correct": value})] for value in (1.0, 0.0))
     assert flips(one, other) == Flips(1, 1, 0, 0, {}, 0)
+    assert flips(one, other).turned == (Turned("a", "a", "lost", None, None, None, None, None, None),)
     assert flips(other, other).moved == 0
 
 

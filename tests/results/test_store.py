@@ -130,6 +130,37 @@ def test_a_damaged_middle_line_names_file_and_line(tmp_path: Path, junk: bytes) 
         pass  # the failed open gave its lock back
 
 
+def test_two_damaged_lines_do_not_pass_for_whole_ones_by_completing_each_other(tmp_path: Path) -> None:
+    with Run.open(tmp_path, write=True) as run:
+        run.append(a_record("en"))
+    path = tmp_path / "records.jsonl"
+    path.write_bytes(b'{"a":[{}\n{}]},{"b":1}\n' + path.read_bytes())
+    with pytest.raises(UnreadableRun, match=r"records\.jsonl, line 1: damaged \(Expecting ',' delimiter: line 1 col"):
+        Run.open(tmp_path)
+
+
+@pytest.mark.parametrize("together", [1, 2, 3, 7])
+def test_lines_that_are_read_together_make_no_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    monkeypatch.setattr(files, "TOGETHER", together)
+    with Run.open(tmp_path, write=True) as run:
+        for limit in range(6):
+            run.append(Record(a_cell("en", limit=limit + 1), "ok", {"perplexity": Estimate(float(limit))}))
+    path = tmp_path / "records.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])  # all but its newline is there
+    run = Run.open(tmp_path)
+    assert [record.cell.limit for record in run.records()] == [1, 2, 3, 4, 5]
+    assert "its last line was incomplete" in run.notices[0]
+    lines = whole.splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:4], b"\x00\n", lines[5]]))
+    with pytest.raises(
+        UnreadableRun, match=r"line 5: damaged \(Expecting value: line 1 column 1 \(char 0\)\); remove or"
+    ):
+        Run.open(tmp_path)
+
+
 def test_a_line_that_is_json_but_no_record_names_file_and_line(tmp_path: Path) -> None:
     with Run.open(tmp_path, write=True) as run:
         run.append(a_record("en"))
