@@ -50,7 +50,7 @@ def gate(found: Gathered, words: Words) -> Section | None:
             *([View(_table("gate", told, kept.gate, words), open=len(told) <= MOST)] if told else []),
             View(_table("gate-passed", [check for check in checks if check.state == "pass"], kept.gate, words)),
         ],
-        folded=[Sentence(line) for line in gate_text.remarks(kept.gate)],
+        folded=[Sentence(line) for line in _remarks(kept.gate, words)],
         folded_title=words["gate_beside"],
     )
 
@@ -95,6 +95,10 @@ def _sentence(check: Check, gate: Gate, words: Words) -> str:
 
 def _note(check: Check, gate: Gate, words: Words) -> str:
     return gate_korean.note(check, gate) if words.language == "ko" else check.note
+
+
+def _remarks(gate: Gate, words: Words) -> list[str]:
+    return gate_korean.remarks(gate) if words.language == "ko" else gate_text.remarks(gate)
 
 
 def _table(name: str, checks: Sequence[Check], gate: Gate, words: Words) -> Table:

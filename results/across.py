@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from results.comparison_cells import Couple, Measured, Place, couples, from_run
-from results.comparison_damage import NotComparable, Scale, Term, damage, side, values
+from results.comparison_damage import NotComparable, Scale, Term, damage, side
 from results.estimate import Estimate
 from results.folds import FOLDS
 from results.multiplicity import holm
@@ -167,12 +167,13 @@ def _difference(run: str, couple: Couple, metrics: Sequence[str], level: float) 
     if metric not in FOLDS:
         now, then = new.estimates[metric].value, old.estimates[metric].value
         return Across(run, couple.place, metric, now, then, Estimate(now - then), 0)
-    q, o, fold = side(new), side(old), FOLDS[metric]
-    found = damage([[Term(1.0, q, o)]], Scale(fold, 1.0, False), new.cell.params.get("protocol") == "gptq")
-    both = values(q, o, fold)
-    assert both is not None  # damage has paired them
-    difference = found.contrast.interval(level)
-    return Across(run, couple.place, metric, *both, difference, found.items, found.contrast.p())
+    windows = new.cell.params.get("protocol") == "gptq"
+    found = damage([[Term(1.0, side(new), side(old))]], Scale(FOLDS[metric], 1.0, False), windows)
+    contrast = found.contrast
+    items = contrast.n or 0
+    return Across(
+        run, couple.place, metric, found.value, found.reference, contrast.interval(level), items, contrast.p()
+    )
 
 
 def facts(runs: Mapping[str, Run], cells: Mapping[str, Sequence[Measured]]) -> list[Fact]:

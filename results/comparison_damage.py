@@ -9,12 +9,14 @@ lower is better and -1 where higher is,
     anchor       d(run, `none`) - d(first accepted, `none` of then)
     gap          d of a language - d of English, on the items that both have, by alignment id
 
-Each is a function of column sums over passages, so that one delete-one-passage jackknife serves all. Windows of one
-text (protocol ``gptq``) are no independent passages: there the jackknife's influences are block-bootstrapped.
+Each is a function of column sums over passages, so that one delete-one-passage jackknife serves all, and thousands of
+one shape are computed at once. Windows of one text (protocol ``gptq``) are no independent passages: there the
+jackknife's influences are block-bootstrapped.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -25,7 +27,11 @@ import numpy as np
 from results.comparison_cells import Columns, Measured
 from results.folds import Fold
 from results.resampling import block_contrast
-from results.statistics import Array, Contrast, Statistic, influences, jackknife
+from results.statistics import Array, Contrast, delete_one, influences
+
+AT_ONCE = 1_000_000
+"""Numbers of one batch: 8 MB, which a few times over stay in a processor's cache or near it."""
+NO_BASE = "a relative margin needs something above 0 to be relative to; give `margin`"
 
 
 class NotComparable(ValueError):
@@ -60,8 +66,38 @@ class Scale(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Damage:
-    contrast: Contrast
+class Lost:
+    """What a rule bounds, as a function of column sums: the weighted damages of its terms, added up."""
+
+    terms: tuple[tuple[float, bool], ...]
+    """Of each term its weight, and whether its ``o`` has columns of its own."""
+    scale: Scale
+
+    def __call__(self, sums: Array) -> Array:
+        """``(..., 2 a side)`` -> ``(...)``."""
+        found = np.zeros(sums.shape[:-1])
+        for (weight, _), (q, o) in zip(self.terms, self.values(sums), strict=True):
+            lost = self.scale.sign * (q - o)
+            found += weight * (lost / o if self.scale.relative else lost)
+        return found
+
+    def values(self, sums: Array) -> list[tuple[Array, Array]]:
+        """The metric ``(...)`` of ``q`` and ``o`` in each term."""
+        fold = self.scale.fold
+        value = fold.scale * sums[..., 0::2] / sums[..., 1::2]
+        if fold.transform == "exp":
+            value = np.exp(value)
+        elif fold.transform == "root":
+            value = np.sqrt(np.maximum(value, 0.0))
+        sides = iter(np.moveaxis(value, -1, 0))
+        constant = np.full(sums.shape[:-1], fold.null or 0.0)
+        return [(next(sides), next(sides) if has_own else constant) for _, has_own in self.terms]
+
+
+@dataclass(frozen=True, eq=False)
+class Paired:
+    """The items of all sides, brought together by passage."""
+
     items: int
     """Paired on all sides."""
     lacking: int
@@ -71,8 +107,17 @@ class Damage:
     passages: tuple[str, ...]
     columns: Array
     """Float ``(passages, 2 a side)``: numerator and denominator of each side."""
-    statistic: Statistic
+    lost: Lost
     """What is computed of the columns' sums; a self-test computes it again under swapped labels."""
+    windows: bool = False
+
+
+class Damage(NamedTuple):
+    contrast: Contrast
+    value: float
+    """The metric in the run, on the items that were paired."""
+    reference: float
+    """The same on the other side."""
 
 
 class _Everything(dict[int, list[int]]):
@@ -90,10 +135,10 @@ def side(cell: Measured, anchored: bool = False) -> Side:
     return Side(cell.ids, cell.groups, cell.anchored if anchored else cell.columns, cell.matrices)
 
 
-def damage(languages: Sequence[Sequence[Term]], scale: Scale, windows: bool = False) -> Damage:
-    """The damage in one language, or, given the terms of two, what the first suffers more than the second.
+def pair(languages: Sequence[Sequence[Term]], scale: Scale, windows: bool = False) -> Paired:
+    """The terms of one language, or of two: what the first suffers more than the second.
 
-    Raises NotComparable where no item is shared, a side lacks the metric's sums, or a relative damage has no base.
+    Raises NotComparable where no item is shared or a side lacks the metric's sums.
     """
     names = [name for name in (scale.fold.numerator, scale.fold.denominator) if name]
     rows: list[list[Array]] = []
@@ -115,24 +160,58 @@ def damage(languages: Sequence[Sequence[Term]], scale: Scale, windows: bool = Fa
         what = "no parallel item is shared with English" if len(languages) == 2 else "no item is shared"
         raise NotComparable(f"{what}, so there is nothing to pair")
     columns, passages = _by_passage(np.concatenate([one for of in rows for one in of], axis=1), groups[0])
-    statistic = _statistic([len(terms) for terms in languages], languages, scale, columns)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        contrast = _contrast(statistic, columns, windows)
-    if not np.isfinite([contrast.value, contrast.se]).all():
-        raise NotComparable(f"the items' {' or '.join(names)} add up to nothing once a passage is left out")
+    signed = zip((1.0, -1.0), languages, strict=False)
+    plan = tuple((sign * term.weight, term.o is not None) for sign, terms in signed for term in terms)
     lacking_items, extra = (max(of) for of in zip(*counts, strict=True))
-    items = len(groups[0])
-    return Damage(replace(contrast, n=items), items, lacking_items, extra, passages, columns, statistic)
+    return Paired(len(groups[0]), lacking_items, extra, passages, columns, Lost(plan, scale), windows)
 
 
-def values(q: Side, o: Side, fold: Fold) -> tuple[float, float] | None:
-    """The metric on both sides over the items they share; None where they share none."""
-    names = [name for name in (fold.numerator, fold.denominator) if name]
-    (at, other), _, _ = _shared([q, o])
-    if not at or any(name not in one.columns for one in (q, o) for name in names):
-        return None
-    a, b = (_value(_pick(one, names, place).sum(axis=0), fold) for one, place in ((q, at), (o, other)))
-    return float(a), float(b)
+def damage(languages: Sequence[Sequence[Term]], scale: Scale, windows: bool = False) -> Damage:
+    """The damage of one pair. Raises NotComparable."""
+    (found,) = damages([pair(languages, scale, windows)])
+    if isinstance(found, NotComparable):
+        raise found
+    return found
+
+
+def damages(paired: Sequence[Paired]) -> list[Damage | NotComparable]:
+    """The damage of each, or why it has none: a relative one without a base, sums of nothing."""
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for i, one in enumerate(paired):
+        alike.setdefault((one.lost, one.windows, one.columns.shape), []).append(i)
+    found: dict[int, Damage | NotComparable] = {}
+    for places in alike.values():
+        size = max(1, AT_ONCE // paired[places[0]].columns.size)
+        for start in range(0, len(places), size):
+            some = places[start : start + size]
+            found.update(zip(some, _computed([paired[i] for i in some]), strict=True))
+    return [found[i] for i in range(len(paired))]
+
+
+def _computed(paired: Sequence[Paired]) -> list[Damage | NotComparable]:
+    """The damages of pairs that are alike in shape and in what is computed."""
+    lost, windows = paired[0].lost, paired[0].windows
+    columns = np.stack([one.columns for one in paired])
+    clusters = columns.shape[1]
+    sums = columns.sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sides = lost.values(sums)
+        if windows:
+            contrasts = [block_contrast(influences(lost, one), np.ones(clusters)) for one in columns]
+        else:
+            pairs = zip(*(of.tolist() for of in delete_one(lost, columns)), strict=True)
+            contrasts = [Contrast(value, se, clusters - 1, clusters, "jackknife") for value, se in pairs]
+    is_based = np.all([o > 0 for _, o in sides], axis=0).tolist() if lost.scale.relative else [True] * len(paired)
+    found: list[Damage | NotComparable] = []
+    for one, contrast, based, q, o in zip(paired, contrasts, is_based, *map(np.ndarray.tolist, sides[0]), strict=True):
+        if not based:
+            found.append(NotComparable(NO_BASE))
+        elif not (math.isfinite(contrast.value) and math.isfinite(contrast.se)):
+            names = " or ".join(name for name in (lost.scale.fold.numerator, lost.scale.fold.denominator) if name)
+            found.append(NotComparable(f"the items' {names} add up to nothing once a passage is left out"))
+        else:
+            found.append(Damage(replace(contrast, n=one.items), q, o))
+    return found
 
 
 def _shared(sides: Sequence[Side]) -> tuple[list[list[int]], int, int]:
@@ -187,65 +266,14 @@ def _passages(groups: tuple[str, ...]) -> tuple[tuple[str, ...], list[int]]:
     return tuple(place), [place[name] for name in names]
 
 
-def _value(sums: Array, fold: Fold) -> Array:
-    ratio = fold.scale * sums[..., 0] / sums[..., 1]
-    if fold.transform == "exp":
-        return np.exp(ratio)
-    return np.sqrt(np.maximum(ratio, 0.0)) if fold.transform == "root" else ratio
-
-
-def _statistic(sizes: Sequence[int], languages: Sequence[Sequence[Term]], scale: Scale, columns: Array) -> Statistic:
-    """The function of column sums that a rule bounds."""
-    plan: list[tuple[float, int, int | None]] = []
-    place = 0
-    for number, terms in enumerate(languages):
-        for term in terms:
-            q, o = place, None if term.o is None else place + 1
-            place += 1 if o is None else 2
-            plan.append((term.weight if number == 0 else -term.weight, q, o))
-
-    def value(sums: Array, at: int) -> Array:
-        return _value(sums[..., 2 * at : 2 * at + 2], scale.fold)
-
-    def reference(sums: Array, at: int | None) -> Array | float:
-        return value(sums, at) if at is not None else float(scale.fold.null or 0.0)
-
-    if scale.relative:
-        total = columns.sum(axis=0)
-        for _, _, o in plan:
-            if not np.all(np.asarray(reference(total, o)) > 0):
-                raise NotComparable("a relative margin needs something above 0 to be relative to; give `margin`")
-
-    def statistic(sums: Array) -> Array:
-        found = np.zeros(sums.shape[:-1])
-        for weight, q, o in plan:
-            base = reference(sums, o)
-            lost = scale.sign * (value(sums, q) - base)
-            found = found + weight * (lost / base if scale.relative else lost)
-        return found
-
-    return statistic
-
-
-def _contrast(statistic: Statistic, columns: Array, windows: bool) -> Contrast:
-    if not windows:
-        return jackknife(statistic, columns)
-    return block_contrast(influences(statistic, columns), np.ones(len(columns)))
-
-
-def swapped_values(found: Damage, signs: Array) -> tuple[Array, Array]:
+def swapped_values(paired: Paired, signs: Array) -> tuple[Array, Array]:
     """Value and standard error under label swaps: ``signs`` bool ``(trials, n)``, True where q and o change places.
 
     Only for damages of one term: columns are q's two and o's two (or, for a gap, those of both languages).
     """
-    columns = found.columns
+    columns = paired.columns
     blocks = columns.reshape(len(columns), -1, 2, 2)[:, :, ::-1].reshape(columns.shape)
-    drawn = np.where(signs[..., None], blocks, columns)  # (trials, n, c)
-    n = columns.shape[0]
-    total = drawn.sum(axis=1)
-    left_out = found.statistic(total[:, None, :] - drawn)
-    deviation = left_out - left_out.mean(axis=1, keepdims=True)
-    return found.statistic(total), np.sqrt((n - 1) / n * (deviation**2).sum(axis=1))
+    return delete_one(paired.lost, np.where(signs[..., None], blocks, columns))
 
 
 def passages_needed(contrast: Contrast, margin: float) -> int | None:
@@ -265,5 +293,5 @@ def tested(value: float, reference: float, sign: float, relative: bool) -> float
     if not relative:
         return lost
     if reference <= 0:
-        raise NotComparable("a relative margin needs something above 0 to be relative to; give `margin`")
+        raise NotComparable(NO_BASE)
     return lost / reference

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from results.evidence import Method, Setting
 from results.gap import LN2, Pair, Samples
 from results.multiplicity import holm
 from results.sentences import Sentence
-from results.statistics import ALPHA, LEVEL, Contrast
+from results.statistics import ALPHA, LEVEL, Array, Contrast
 
 Measure = Literal["bits", "kld"]
 Verdict = Literal["win", "tie", "loss"]
@@ -75,9 +75,12 @@ class Crossing:
 def compare_methods(setting: Setting, methods: Sequence[Method], level: float = LEVEL) -> list[Comparison]:
     """Every two methods (the later against the earlier) in every language that both were measured in."""
     found: list[Comparison] = []
+    unit = setting.unit
+    read = {cell: _cell(samples, "nats") for cell, samples in setting.read.items()}
+    fidelity = {cell: _cell(samples, "kl_nats") for cell, samples in setting.fidelity.items()}
     for b, a in combinations(methods, 2):
-        for measure, cells in (("bits", setting.read), ("kld", setting.fidelity)):
-            found += _compare(setting, a, b, measure, cells, level)  # type: ignore[arg-type]
+        found += _compare(setting, a, b, "bits", read, level, unit)
+        found += _compare(setting, a, b, "kld", fidelity, level, unit)
     return found
 
 
@@ -172,19 +175,21 @@ def _compare(
     a: Method,
     b: Method,
     measure: Measure,
-    cells: Mapping[tuple[str, str], Samples],
+    cells: Mapping[tuple[str, str], _Cell],
     level: float,
+    unit: str,
 ) -> list[Comparison]:
     drawn = same_draws(a, b)
-    quantity, metric = {"bits": ("nats", "extra_bits"), "kld": ("kl_nats", "kld")}[measure]
+    metric = {"bits": "extra_bits", "kld": "kld"}[measure]
     contrasts: dict[str, Contrast] = {}
     for language in setting.languages:
         keys = [((x.key, language), (y.key, language)) for x, y in drawn]
         if keys and all(x in cells and y in cells for x, y in keys):
-            contrast = _over_groups([(cells[x], cells[y]) for x, y in keys], quantity)
+            contrast = _over_groups([(cells[x], cells[y]) for x, y in keys])
             if contrast is not None:
                 contrasts[language] = contrast
-    adjusted = holm([contrast.p() for contrast in contrasts.values()])
+    unadjusted = {language: contrast.p() for language, contrast in contrasts.items()}
+    adjusted = holm(list(unadjusted.values()))
     return [
         Comparison(
             a.label,
@@ -195,33 +200,51 @@ def _compare(
             setting.name,
             measure,
             contrast.interval(level),
-            contrast.p(),
+            unadjusted[language],
             p,
             "tie" if p > ALPHA or noise else "win" if contrast.value < 0 else "loss",
             len(drawn),
             noise,
-            setting.unit,
+            unit,
         )
         for (language, contrast), p in zip(contrasts.items(), adjusted, strict=True)
         for noise in (setting.is_noise(metric, language, contrast.value),)
     ]
 
 
-def _over_groups(draws: Sequence[tuple[Samples, Samples]], quantity: str) -> Contrast | None:
+class _Cell(NamedTuple):
+    """One cell as arrays, made once: every other method of a run is compared with it."""
+
+    samples: Samples
+    places: dict[str, int]
+    """Group -> row."""
+    columns: Array
+    """Float ``(groups, 2)``: what is compared, and sentences."""
+
+
+def _cell(samples: Samples, quantity: str) -> _Cell:
+    groups = sorted(samples)
+    rows = [(samples[g].quantities[quantity], samples[g].quantities.get("sentences", 0.0)) for g in groups]
+    places = {group: place for place, group in enumerate(groups)}
+    return _Cell(samples, places, np.array(rows, dtype=float).reshape(-1, 2))
+
+
+def _over_groups(draws: Sequence[tuple[_Cell, _Cell]]) -> Contrast | None:
     """sum(a - b) / (S ln 2) over the passages in all cells; None where there are none or no sentences."""
-    groups, _ = gaps.match({f"{i} {j}": samples for i, both in enumerate(draws) for j, samples in enumerate(both)})
-    columns = [
-        np.array(
-            [
-                (x[g].quantities[quantity], y[g].quantities[quantity], x[g].quantities.get("sentences", 0))
-                for g in groups
-            ]
-        )
-        for x, y in draws
-    ]
-    if not groups or not all(of[:, 2].all() for of in columns):
+    columns = [np.column_stack([x[:, 0], y]) for x, y in _shared(draws)]
+    if not all(of.size and of[:, 2].all() for of in columns):
         return None
     return gaps.over_draws(lambda s: (s[..., 0] - s[..., 1]) / (s[..., 2] * LN2), columns)
+
+
+def _shared(draws: Sequence[tuple[_Cell, _Cell]]) -> list[tuple[Array, Array]]:
+    """The columns of every cell on the groups that all have with equal sentence counts."""
+    cells = [cell for both in draws for cell in both]
+    first = cells[0]
+    if all(one.places == first.places and np.array_equal(one.columns[:, 1], first.columns[:, 1]) for one in cells[1:]):
+        return [(x.columns, y.columns) for x, y in draws]
+    groups, _ = gaps.match({str(i): cell.samples for i, cell in enumerate(cells)})
+    return [(x.columns[[x.places[g] for g in groups]], y.columns[[y.places[g] for g in groups]]) for x, y in draws]
 
 
 def _negated(contrast: Contrast) -> Contrast:

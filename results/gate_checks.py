@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from results.comparison import Mismatch, mismatches
 from results.comparison_cells import Couple, Measured, Place, setting
-from results.comparison_damage import Damage, NotComparable, Scale, Side, Term, damage, side, tested, values
+from results.comparison_damage import (
+    Damage,
+    NotComparable,
+    Paired,
+    Scale,
+    Side,
+    Term,
+    damages,
+    pair,
+    side,
+    tested,
+)
 from results.folds import FOLDS
 from results.policy import ENGLISH, Policy, Rule
 from results.statistics import Contrast
@@ -31,7 +42,7 @@ class Found:
     """The metric on the other side."""
     missing: str = ""
     """Why nothing was compared."""
-    paired: Damage | None = None
+    paired: Paired | None = None
 
 
 class Cells:
@@ -96,7 +107,19 @@ def find(policy: Policy, cells: Cells) -> tuple[list[Found], list[str]]:
                 continue
             checks.append(_check(rule, couple, cells))
     left += [f"{place}: not in the baseline; `langgap baseline update` adds it" for place in new]
-    return checks, left
+    return _computed(checks), left
+
+
+def _computed(checks: Sequence[Found]) -> list[Found]:
+    """The checks with their damages: those of a kind are computed at once."""
+    found = iter(damages([one.paired for one in checks if one.paired is not None]))
+    return [one if one.paired is None else _filled(one, next(found)) for one in checks]
+
+
+def _filled(one: Found, found: Damage | NotComparable) -> Found:
+    if isinstance(found, NotComparable):
+        return Found(one.rule, one.place, missing=str(found))
+    return replace(one, damage=found.contrast, value=found.value, reference=found.reference)
 
 
 def _applies(rule: Rule, couple: Couple) -> bool:
@@ -136,13 +159,9 @@ def _paired(rule: Rule, couple: Couple, cells: Cells) -> Found:
     if windows and rule.gap:
         raise NotComparable("windows of joined text are not parallel between languages")
     of = [couple] if english is None else [couple, english]
-    terms = [_terms(rule, one, cells) for one in of]
     scale = Scale(FOLDS[rule.metric], rule.sign, rule.relative)
-    found = damage(terms, scale, windows)
-    first = terms[0][0]
-    both = values(first.q, first.o, scale.fold) if first.o is not None else None
-    now, then = both or (None, scale.fold.null)
-    return Found(rule, couple.place, found.contrast, False, found.items, found.lacking, now, then, "", found)
+    paired = pair([_terms(rule, one, cells) for one in of], scale, windows)
+    return Found(rule, couple.place, items=paired.items, lacking=paired.lacking, paired=paired)
 
 
 def _terms(rule: Rule, couple: Couple, cells: Cells) -> list[Term]:

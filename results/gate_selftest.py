@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special
 
 from results.comparison_cells import Measured, couples
-from results.comparison_damage import Damage, swapped_values
+from results.comparison_damage import Paired, swapped_values
 from results.folds import FOLDS
 from results.gate_checks import Cells, find
 from results.policy import Policy, Rule
@@ -94,7 +94,7 @@ def self_test(policy: Policy, run: Sequence[Measured], trials: int = 1000, seed:
     return SelfTest(trials, family, len(passages), policy.alpha, alarms[0], alarms[1], int(passed.sum()))
 
 
-def _has_enough(rule: Rule, paired: Damage) -> bool:
+def _has_enough(rule: Rule, paired: Paired) -> bool:
     return len(paired.passages) >= rule.minimum
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from results.statistics import (
 EXACT = 14
 """Up to so many clusters all 2^n sign flips are counted; beyond, they are drawn at random."""
 _DRAWN_AT_ONCE = 2_000_000
+_KEPT = 500_000
+"""Signs of one size that are kept: 4 MB."""
 _SLACK = 1e-12
 """Relative: flips that reach the observed sum but for rounding count as reaching it."""
 
@@ -106,12 +109,25 @@ def flipped_means(values: Sequence[float] | Array, resamples: int = 9999, seed: 
     x = np.asarray(values, dtype=float)
     n = len(x)
     if n <= EXACT:
-        return _signs((np.arange(2**n)[:, None] >> np.arange(n)) & 1) @ x / n
+        return _all_signs(n) @ x / n
+    if n * resamples <= _KEPT:
+        return _drawn_signs(n, resamples, seed) @ x / n
     rng = np.random.default_rng(seed)
     rows = max(1, _DRAWN_AT_ONCE // n)
     starts = range(0, resamples, rows)
     drawn = (rng.integers(0, 2, size=(min(rows, resamples - start), n), dtype=np.int8) for start in starts)
     return np.concatenate([_signs(bits) @ x / n for bits in drawn])
+
+
+@lru_cache(maxsize=EXACT + 1)
+def _all_signs(n: int) -> Array:
+    return _signs((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
+
+
+@lru_cache(maxsize=16)
+def _drawn_signs(n: int, resamples: int, seed: int) -> Array:
+    """Kept, for every language and variant of a run asks for the signs of about as many passages."""
+    return _signs(np.random.default_rng(seed).integers(0, 2, size=(resamples, n), dtype=np.int8))
 
 
 def _signs(bits: Array) -> Array:

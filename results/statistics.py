@@ -132,20 +132,30 @@ def cluster_share(values: Sequence[float] | Array, clusters: Sequence[object], l
 def jackknife(statistic: Statistic, columns: Array) -> Contrast:
     """``statistic`` of the column sums, with the delete-one-cluster standard error on n - 1 degrees of freedom.
 
-    SE^2 = (n - 1)/n * sum (theta_(i) - mean theta_(.))^2, theta_(i) = the statistic without cluster i. The value is
-    the plain statistic, not the bias-corrected one: what is printed is what a reader can recompute from the sums.
+    The value is the plain statistic, not the bias-corrected one: what is printed is what a reader can recompute from
+    the sums.
     """
     columns = np.asarray(columns, dtype=float)
+    value, se = delete_one(statistic, columns)
     n = len(columns)
+    return Contrast(float(value), float(se), n - 1, n, "jackknife")
+
+
+def delete_one(statistic: Statistic, columns: Array) -> tuple[Array, Array]:
+    """The value and the delete-one-cluster standard error of many at once: ``(..., n, c)`` columns -> ``(...)`` each.
+
+    SE^2 = (n - 1)/n * sum (theta_(i) - mean theta_(.))^2, theta_(i) = the statistic without cluster i; 0 for n = 1.
+    """
+    n = columns.shape[-2]
     if n == 0:
         raise ValueError("a jackknife of no clusters")
-    total = columns.sum(axis=0)
-    value = float(statistic(total))
+    total = columns.sum(axis=-2)
+    value = statistic(total)
     if n == 1:
-        return Contrast(value, 0.0, 0, 1, "jackknife")
-    left_out = statistic(total - columns)
-    se = math.sqrt((n - 1) / n * float(((left_out - left_out.mean()) ** 2).sum()))
-    return Contrast(value, se, n - 1, n, "jackknife")
+        return value, np.zeros_like(value)
+    left_out = statistic(total[..., None, :] - columns)
+    deviation = left_out - left_out.mean(axis=-1, keepdims=True)
+    return value, np.sqrt((n - 1) / n * (deviation**2).sum(axis=-1))
 
 
 def influences(statistic: Statistic, columns: Array) -> Array:

@@ -12,6 +12,8 @@ from results.comparison_damage import (
     Side,
     Term,
     damage,
+    damages,
+    pair,
     passages_needed,
     side,
     swapped_values,
@@ -70,14 +72,18 @@ def test_higher_is_better_turns_the_sign_and_passages_are_clusters():
     groups = ["a#0", "a#1", "b#0", "b#1"]
     q, o = accuracy([1, 0, 0, 0], groups=groups), accuracy([1, 1, 0, 1], groups=groups)
     found = damage([[Term(1, q, o)]], RIGHT)
-    assert (found.contrast.value, found.contrast.clusters, found.items) == (0.5, 2, 4)
+    assert (found.contrast.value, found.contrast.clusters, found.contrast.n) == (0.5, 2, 4)
+    assert (found.value, found.reference) == (0.25, 0.75)
 
 
 def test_items_are_paired_by_content_and_the_others_are_counted():
     q = accuracy([1, 0, 1], ids=["c", "a", "new"])
     o = accuracy([1, 1, 0, 1], ids=["a", "b", "c", "d"])
-    found = damage([[Term(1, q, o)]], RIGHT)
-    assert (found.contrast.value, found.items, found.lacking, found.extra) == (0.0, 2, 2, 1)
+    paired = pair([[Term(1, q, o)]], RIGHT)
+    assert (paired.items, paired.lacking, paired.extra) == (2, 2, 1)
+    [found] = damages([paired])
+    assert found == (found[0], 0.5, 0.5)  # of the two that both have
+    assert found[0].value == 0.0
 
 
 def test_a_relative_damage():
@@ -146,10 +152,47 @@ def test_swapping_labels_equals_computing_again():
         b = {code: np.where(swap, q[code], o[code]) for code in o}
         return [[Term(1, made(a[code], sentences=sentences), made(b[code], sentences=sentences))] for code in o]
 
-    value, se = swapped_values(damage(terms(np.zeros(6, bool)), BITS), np.stack([signs, ~signs]))
+    value, se = swapped_values(pair(terms(np.zeros(6, bool)), BITS), np.stack([signs, ~signs]))
     expected = [damage(terms(swap), BITS).contrast for swap in (signs, ~signs)]
     assert value == pytest.approx([one.value for one in expected])
     assert se == pytest.approx([one.se for one in expected])
+
+
+def left_out(value, rows):
+    """The jackknife as its formula is written: leave one passage out, again and again."""
+    n = len(rows)
+    without = [value(np.delete(rows, i, axis=0).sum(axis=0)) for i in range(n)]
+    mean_of = sum(without) / n
+    return value(rows.sum(axis=0)), (sum((one - mean_of) ** 2 for one in without) * (n - 1) / n) ** 0.5
+
+
+def test_many_at_once_are_each_alone(monkeypatch):
+    monkeypatch.setattr("results.comparison_damage.AT_ONCE", 64)  # so that a kind takes several batches
+    rng = np.random.default_rng(3)
+    scales = [
+        Scale(FOLDS["nats_per_token"], 1.0, True),
+        Scale(FOLDS["perplexity"], 1.0, False),
+        Scale(FOLDS["delta_p_rms"], 1.0, False),
+    ]
+    paired, expected = [], []
+    for number in range(30):
+        scale, n = scales[number % 3], (8, 11)[number % 2]
+        a, b = (np.column_stack([rng.normal(300, 30, n), rng.integers(80, 120, n)]) for _ in range(2))
+        q, o = (made(rows[:, 0], scale.fold.numerator, tokens=rows[:, 1]) for rows in (a, b))
+        transform = {"ratio": float, "exp": np.exp, "root": np.sqrt}[scale.fold.transform]
+
+        def lost(sums, of=transform, relative=scale.relative):
+            now, then = of(sums[0] / sums[1]), of(sums[2] / sums[3])
+            return (now - then) / (then if relative else 1)
+
+        paired.append(pair([[Term(1, q, o)]], scale))
+        expected.append(left_out(lost, np.hstack([a, b])))
+    nothing = pair([[Term(1, made([1.0] * 8, tokens=[1.0] * 8), made([0.0] * 8, tokens=[1.0] * 8))]], scales[0])
+    empty = pair([[Term(1, made([1.0] * 8, tokens=[0.0] * 8), made([1.0] * 8, tokens=[0.0] * 8))]], scales[1])
+    *found, no_base, no_sum = damages([*paired, nothing, empty])
+    assert [(one.contrast.value, one.contrast.se) for one in found] == [pytest.approx(of, rel=1e-12) for of in expected]
+    assert "something above 0" in str(no_base)
+    assert "nats or tokens add up to nothing" in str(no_sum)
 
 
 @pytest.mark.parametrize("margin", [0.2, 0.5, 1.0])
