@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from harness.history import Table, width
 from harness.passages import Passage
-from harness.plan import Plan
+from harness.plan import Plan, is_second
 from harness.specs import SweepConfig
 from results.items import fewest_discordant
 from results.power import sample_size, smallest_detectable
@@ -84,7 +84,7 @@ def about_items(config: SweepConfig, plan: Plan) -> list[str]:
     counts = {
         str(cell.params["tasks"]): cell.limit
         for cell in plan.cells
-        if "tasks" in cell.params and cell.limit is not None and cell.limit > 1
+        if "tasks" in cell.params and cell.limit is not None and cell.limit > 1 and not is_second(cell)
     }
     family = len(config.languages)
     found = []

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.passages import Passage
-from harness.plan import Plan, PlannedVariant, readings
+from harness.plan import Plan, PlannedVariant, is_second, readings
 from harness.tasks import all_tasks
 from harness.variant import artifact_folder
 from results.cell import Cell, Variant
@@ -46,7 +46,8 @@ def works(planned: PlannedVariant, sizes: Mapping[str, int]) -> Iterator[Work]:
     yield Work("load", 1, planned.cells, ("load",))
     for cell in planned.cells:
         if not all_tasks()[cell.task].reads_text:
-            what = " ".join(str(part) for part in (cell.task, cell.language, cell.text, cell.limit or "all") if part)
+            told = (cell.task, cell.language, cell.text, cell.limit or "all", "again" if is_second(cell) else "")
+            what = " ".join(str(part) for part in told if part)
             yield Work(f"measure {what}", 1, (cell,), ("measure",))
     for cells in readings(planned):
         tasks = "+".join(sorted({cell.task for cell in cells}))

@@ -13,7 +13,8 @@ from results.cell import Cell, Variant
 
 NO_LANGUAGE = "und"
 """BCP-47's 'undetermined': the language of a cell that reads no text, such as footprint's."""
-
+MOST_AGAIN = 100
+"""Items of a task that `none` answers twice, at most: one at a time takes twice as long as in batches."""
 
 TextKey = tuple[str, bool, str]
 
@@ -252,10 +253,18 @@ def _cells(
 def _item_cells(
     config: SweepConfig, facts: Facts, variant: Variant, task: Task, spec: TaskSpec, language: str
 ) -> Iterator[Cell]:
-    """One cell for each lm-eval task in this language, named by what is equal in all languages."""
+    """One cell for each lm-eval task in this language, named by what is equal in all languages.
+
+    `none` answers the first half of the items again, which gives the noise floor of all the others.
+    """
+    limit = _limit(config, spec)
+    half = MOST_AGAIN if limit is None else min(MOST_AGAIN, -(-limit // 2))
     for items in facts.items[items_key(spec, language)]:
         params = {**spec.params, "tasks": items.family, "limit": None}
-        yield Cell(variant, task.name, task.version, language, items.fingerprint, params, _limit(config, spec))
+        cell = Cell(variant, task.name, task.version, language, items.fingerprint, params, limit)
+        yield cell
+        if variant.method == "none":
+            yield replace(cell, limit=half, reference=cell.key)
 
 
 def _text_cell(

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from harness.livetable import LiveTable
+from results.again import asks_again
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -57,6 +58,7 @@ class Reporter:
                 return  # the table has it; what went wrong needs a line for its reason, and judging has no table
         cell = record.cell
         words = [f"[{self.done}/{self.total}]", record.status, label, cell.task, cell.language]
+        words += ["again"] if asks_again(cell) else []
         named = {"perplexity": "ppl", "kld_mean": "kld", "accuracy": "acc", "win_rate": "win"}
         words += [
             f"{short}={record.estimates[name].value:.4g}" for name, short in named.items() if name in record.estimates

@@ -14,7 +14,7 @@ into windows that do not overlap; each is read alone and scores all but its firs
     scores     a b c         e f g
 
 Passages are read in batches of similar length, padded on the right. Which others a passage is batched with changes its
-numbers by rounding only; ``fidelity.floor`` measures by how much. The batches follow from the texts, so a second run
+numbers by rounding only; ``passes.read_again`` measures by how much. The batches follow from the texts, so a second run
 gives the same numbers.
 """
 

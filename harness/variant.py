@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.config import construct
 from harness.facts import calibrate
-from harness.passes import Job, hidden_store, keep_reading, passages_of, passes, protocol_of
-from harness.plan import PlannedVariant
+from harness.passes import Job, Read, hidden_store, keep_reading, passages_of, passes, protocol_of
+from harness.plan import PlannedVariant, is_second
 from harness.problems import Unavailable
 from harness.tasks import all_tasks
 from methods._lease import lease
@@ -30,6 +30,7 @@ from results.record import Record, Status
 
 if TYPE_CHECKING:
     from harness.languagemodel import LanguageModel
+    from harness.readings import Reading
 
 
 MOST_REASONS = 12
@@ -83,7 +84,7 @@ def run_variant(job: Job, progress: Progress) -> Iterator[Outcome]:
             continue
         try:
             with _timed(seconds, "read"):
-                reading = read(lm, [cell for cell in cells if cell.reference not in lost], job, progress)
+                reading = _read(read, lm, [cell for cell in cells if cell.reference not in lost], job, progress)
         except Exception as error:
             for cell in pending:
                 lost[cell.key] = NoReference(f"no reference: `none` could not be read ({reason(error)})")
@@ -97,7 +98,9 @@ def run_variant(job: Job, progress: Progress) -> Iterator[Outcome]:
     shares = _write_ahead(lm, job.cells, answers, progress)
     for cell in (cell for cell in job.cells if all_tasks()[cell.task].needs_model):
         seconds |= shares.get(cell.key, {})
-        yield _measured(cell, made, seconds, notes, lm, cell.params, cell.language, cell.limit, answers, progress)
+        once_more = (True,) if is_second(cell) else ()
+        asked_of = (lm, cell.params, cell.language, cell.limit, answers, progress, *once_more)
+        yield _measured(cell, made, seconds, notes, *asked_of)
         seconds = {}
 
 
@@ -188,6 +191,21 @@ def _restore_references(job: Job, progress: Progress) -> dict[str | None, NoRefe
         except Exception as error:
             lost[key] = _no_reference(error)
     return lost
+
+
+def _read(read: Read, lm: LanguageModel, cells: Sequence[Cell], job: Job, progress: Progress) -> Reading:
+    """One pass. What it is compared with is made again, once, where only using it shows that it is damaged."""
+    from harness.hiddenstore import DamagedHidden
+
+    try:
+        return read(lm, cells, job, progress)
+    except DamagedHidden as error:
+        progress("what `none` left in the cache is damaged: reading it again", 0, 1)
+        lost = _restore_references(job, progress)
+        for cell in cells:
+            if cell.reference in lost:
+                raise lost[cell.reference] from error
+        return read(lm, cells, job, progress)
 
 
 def _no_reference(error: Exception) -> NoReference:

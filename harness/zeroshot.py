@@ -3,6 +3,9 @@
 An item with choices is answered by the choice whose text the model finds most likely after the question (`accuracy`),
 and by the one most likely per UTF-8 byte (`accuracy_per_byte`; lm-eval's `acc_norm` divides by characters, its
 `acc_bytes` by bytes as we do). The margin, ln p(right choice) - ln p(best other), moves long before an answer flips.
+
+`none` answers some items again, each alone: in other batches sums are rounded otherwise, and what comes of that is the
+noise floor of every change.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from methods.base import Progress, silent
+from results.again import AGAIN
 from results.cell import Scalar, digest_of
 from results.estimate import Estimate, Measurement, Sample
 
@@ -53,12 +57,14 @@ def measure(
     limit: int | None = None,
     answers: Path | None = None,
     progress: Progress = silent,
+    again: bool = False,
 ) -> Measurement:
     """Ask a model the first ``limit`` items of one task in one language; ``params["tasks"]`` is the task's family.
 
-    ``answers`` is the folder of what this artifact answered before. An item's sample is known by the hash of its
-    content, and by its alignment id where the task's items are parallel. Raises what `harness.lmtasks.load` raises, and
-    ValueError naming the item for one that cannot be asked.
+    ``answers`` is the folder of what this artifact answered before. ``again``: ask each item alone, whatever was
+    answered before; text is generated for one item at a time anyway, so there it is a plain re-run. An item's sample is
+    known by the hash of its content, and by its alignment id where the task's items are parallel. Raises what
+    `harness.lmtasks.load` raises, and ValueError naming the item for one that cannot be asked.
     """
     from harness import items, lmtasks
     from harness.lmeval import HarnessLM
@@ -67,13 +73,16 @@ def measure(
     chat = bool(params["chat_template"])
     if chat and not getattr(lm.tokenizer, "chat_template", None):
         raise ValueError("the model's tokenizer has no chat template; leave chat_template out")
-    adapter = HarnessLM(lm, _max_length(lm, params["max_length"]), answers, progress)
+    told = silent if again else progress
+    adapter = HarnessLM(lm, _max_length(lm, params["max_length"]), None if again else answers, told)
     task = lmtasks.load(item_task, params["fewshot"])  # type: ignore[arg-type]
     asked = list(lmtasks.render(task, adapter, limit, chat))
     fitting, shortened, left_out = _fit(adapter, asked)
-    _answer(task, adapter, fitting)
+    kind = _answer(task, adapter, fitting, progress if again else None)
     samples = _samples(task, item_task, fitting)
     notes = _notes(lm, item_task, task, adapter, fitting) | _cut(shortened, left_out, adapter.max_length)
+    if again:
+        notes[AGAIN] = "re-run" if kind == "generate_until" else "batch shape"
     if item_task.aligned and not all(sample.group != sample.id for sample in samples):
         notes["pairing"] = f"items lack one of the fields {', '.join(item_task.aligned)}: not paired across languages"
     return Measurement(tuple(samples), _estimates(item_task, fitting, samples), notes)
@@ -108,14 +117,26 @@ def _fit(adapter: HarnessLM, asked: Sequence[Asked]) -> tuple[list[Asked], list[
     return fitting, shortened, left_out
 
 
-def _answer(task: Task, adapter: HarnessLM, asked: Sequence[Asked]) -> None:
-    """Put the model's answers into the requests, and lm-eval's filtered ones."""
+def _answer(task: Task, adapter: HarnessLM, asked: Sequence[Asked], alone: Progress | None) -> str:
+    """Put the model's answers into the requests, and lm-eval's filtered ones. Returns what kind of requests they are.
+
+    ``alone``: ask each item for itself, and tell this how far it is.
+    """
     instances = [request for item in asked for request in item.requests]
     (kind,) = {instance.request_type for instance in instances}
-    for instance, answer in zip(instances, getattr(adapter, kind)(instances), strict=True):
+    ask = getattr(adapter, kind)
+    if alone is None:
+        answers = ask(instances)
+    else:
+        answers = []
+        for done, item in enumerate(asked, 1):
+            answers += ask(item.requests)
+            alone("answering", done, len(asked))
+    for instance, answer in zip(instances, answers, strict=True):
         instance.resps = [answer] * (instance.repeats or 1)  # greedy: a repetition would say the same
     task._instances = instances
     task.apply_filters()
+    return kind
 
 
 def _samples(task: Task, item_task: ItemTask, asked: Sequence[Asked]) -> list[Sample]:

@@ -15,6 +15,7 @@ from results.claim import Change, Claims, Gap
 from results.estimate import Estimate
 from results.gap import Decomposition
 from results.labels import method_key
+from results.noise import Floor
 
 MOST_COMPARISONS = 6
 """Comparisons that the verdict repeats; all of them stand in their section."""
@@ -51,10 +52,13 @@ def changes(claims: Claims) -> pd.DataFrame:
             **bounds("kld_bits", change.kld),
             **_spread(change),
             "established": change.established,
+            "extra_bits_band": _band(change.bits_floor),
+            "log_ratio_band": _band(change.floor),
         }
         for change in (*claims.method_changes, *claims.changes)
     ]
-    return _frame(rows, [*_SUBJECT, "p_adjusted", *_SPREAD, "established"], ["extra_bits", "log_ratio", "kld_bits"])
+    texts = [*_SUBJECT, "p_adjusted", *_SPREAD, "established", "extra_bits_band", "log_ratio_band"]
+    return _frame(rows, texts, ["extra_bits", "log_ratio", "kld_bits"])
 
 
 def gaps(claims: Claims, words: Words) -> pd.DataFrame:
@@ -72,12 +76,13 @@ def gaps(claims: Claims, words: Words) -> pd.DataFrame:
             "not_ruled_out": gap.largest_not_ruled_out,
             "decomposition": _decomposition(gap.decomposition, words),
             **_spread(gap),
+            "gap_band": _band(gap.floor),
         }
         for gap in (*claims.method_gaps, *claims.gaps)
     ]
     return _frame(
         rows,
-        [*_SUBJECT, "against", "verdict", "p_adjusted", "not_ruled_out", "decomposition", *_SPREAD],
+        [*_SUBJECT, "against", "verdict", "p_adjusted", "not_ruled_out", "decomposition", *_SPREAD, "gap_band"],
         ["gap", "per_token", "relative"],
     )
 
@@ -102,6 +107,12 @@ def gaps_by_source(claims: Claims) -> pd.DataFrame:
 
 def answers(claims: Claims) -> pd.DataFrame:
     """One row for each variant, task and language: accuracy beside that of `none`, flips, margins and their gap."""
+    bands = {
+        "change_band": "accuracy",
+        "margin_band": "margin",
+        "gap_band": "accuracy_gap",
+        "margin_gap_band": "margin_gap",
+    }
     rows = [
         {
             "key": one.variant.key,
@@ -125,12 +136,13 @@ def answers(claims: Claims) -> pd.DataFrame:
             **bounds("margin_gap", one.margin_gap),
             "p_margin_gap": one.p_margin_gap_adjusted if one.margin_gap else None,
             "in_plots": True,
+            **{column: _band(one.floors.get(metric)) for column, metric in bands.items()},
         }
         for one in claims.answers
     ]
     counts = ["items", "accuracy_none", "accuracy", "at_chance", "lost", "gained", "moved", "p_adjusted"]
     texts = ["key", "variant", "task", "setting", "language", *counts, "p_margin", "p_gap", "p_margin_gap", "in_plots"]
-    return _frame(rows, texts, ["change", "margin", "gap", "margin_gap"])
+    return _frame(rows, [*texts, *bands], ["change", "margin", "gap", "margin_gap"])
 
 
 def noise_floors(claims: Claims) -> pd.DataFrame:
@@ -143,11 +155,12 @@ def noise_floors(claims: Claims) -> pd.DataFrame:
             "kind": floor.kind,
             "band": floor.band,
             **bounds("mean", floor.mean),
+            "clusters": floor.mean.clusters,
             "is_centred": floor.is_centred,
         }
         for floor in claims.floors
     ]
-    return _frame(rows, ["metric", "language", "setting", "kind", "band", "is_centred"], ["mean"])
+    return _frame(rows, ["metric", "language", "setting", "kind", "band", "clusters", "is_centred"], ["mean"])
 
 
 def comparisons(claims: Claims) -> pd.DataFrame:
@@ -280,6 +293,10 @@ _SPREAD = ["passage_sd", "draw_sd", "unit", "inside_floor"]
 def _spread(claim: Change | Gap) -> dict[str, Any]:
     """SD over passages and, of a method, over draws; what the bits are counted per; whether it is noise."""
     return {name: getattr(claim, name) for name in _SPREAD}
+
+
+def _band(floor: Floor | None) -> float | None:
+    return None if floor is None else floor.band
 
 
 _SUBJECT = ["key", "variant", "model", "language", "setting", "draws", "in_plots"]

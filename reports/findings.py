@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pandas as pd
+
 from reports import claimed, summary, tables
 from reports.claimed import Sentence
 from reports.gate_section import gate_line
@@ -87,7 +89,8 @@ def changes(found: Gathered, words: Words) -> Section | None:
     # A protocol that keeps no sentences still has perplexities.
     column = "extra_bits" if rows["extra_bits"].notna().any() else "log_ratio"
     plot = forest_plot("changes", words["changes"], rows, column, words[column], change_panels, found, words)
-    return Section("changes", words["changes"], (), [words.say("changes_note", level=found.level)], plot, [View(table)])
+    notes = [words.say("changes_note", level=found.level), *_band_note(rows[f"{column}_band"], words)]
+    return Section("changes", words["changes"], (), notes, plot, [View(table)])
 
 
 def gaps(found: Gathered, words: Words) -> Section | None:
@@ -116,12 +119,17 @@ def gaps(found: Gathered, words: Words) -> Section | None:
     return Section(
         "gaps",
         words["gaps"],
-        paragraphs=[words.say("gaps_note", level=found.level)],
+        paragraphs=[words.say("gaps_note", level=found.level), *_band_note(rows["gap_band"], words)],
         plot=plot,
         tables=[View(table), *_by_source(found, words)],
         folded=claimed.gap_sentences(found.claims, words),
         folded_title=words["all_gaps"],
     )
+
+
+def _band_note(bands: pd.Series, words: Words) -> list[str]:
+    """What the grey band of a forest is; nothing where `none` was not read twice."""
+    return [words["band_note"]] if bands.notna().any() else []
 
 
 def _by_source(found: Gathered, words: Words) -> list[View]:
@@ -177,6 +185,7 @@ def answers(found: Gathered, words: Words) -> Section | None:
             value(words["p_adjusted"], "p_adjusted", p_value),
             estimate(words["margin"], "margin", signed=True),
             value(words["p_margin"], "p_margin", p_value),
+            *([value(words["margin_band"], "margin_band")] if rows["margin_band"].notna().any() else []),
             estimate(words["margin_gap"], "margin_gap", signed=True),
         ),
         words,
@@ -184,7 +193,7 @@ def answers(found: Gathered, words: Words) -> Section | None:
     return Section(
         "answers",
         words["answers"],
-        paragraphs=[words.say("answers_note", level=found.level)],
+        paragraphs=[words.say("answers_note", level=found.level), *_band_note(rows["margin_band"], words)],
         plot=forest_plot("answers", words["answers"], rows, "margin", words["margin"], change_panels, found, words),
         tables=[View(table)],
         folded=claimed.answer_sentences(found.claims, words),

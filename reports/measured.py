@@ -124,6 +124,7 @@ def noise(found: Gathered, words: Words) -> Section | None:
             text(words["setting"], "setting"),
             value(words["band"], "band"),
             estimate(words["value"], "mean", signed=True),
+            value(words["clusters"], "clusters", lambda count: number(count, 0)),
         ),
         words,
     )

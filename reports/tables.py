@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from reports.frontier import frontier
+from results.again import asks_again
 from results.metric import METRICS
 from results.record import Record
 
@@ -156,7 +157,7 @@ def texts(records: Iterable[Record]) -> pd.DataFrame:
     rows = {}
     for record in records:
         cell = record.cell
-        if cell.language == "und":
+        if cell.language == "und" or asks_again(cell):
             continue
         row = {
             "task": cell.task,
@@ -211,7 +212,13 @@ def _cell(record: Record, labels: Labels) -> dict[str, Any]:
         "is_none": cell.variant.method == "none",
         "task": cell.task,
         "reading": " · ".join(
-            str(v) for v in [*cell.params.values(), f"limit {cell.limit}" if cell.limit else None] if v is not None
+            str(v)
+            for v in [
+                *cell.params.values(),
+                f"limit {cell.limit}" if cell.limit else None,
+                "again" if asks_again(cell) else None,
+            ]
+            if v is not None
         ),
         "language": cell.language,
         "cell": cell.key,

@@ -284,6 +284,11 @@ TEXT: Mapping[str, tuple[str, str]] = {
     "passages": ("passages", "지문 수"),
     "noise_floors": ("Noise floor: the original read twice", "잡음 바닥: 원본을 두 번 읽은 결과"),
     "band": ("band (±)", "띠(±)"),
+    "margin_band": ("noise floor of the margin (±)", "마진의 잡음 바닥(±)"),
+    "band_note": (
+        "Grey bands are the noise floor: what `none` read again gives. Nothing inside one is called established.",
+        "회색 띠는 잡음 바닥, 곧 `none`을 다시 읽기만 해도 생기는 차이입니다. 띠 안의 값은 확인되었다고 하지 않습니다.",
+    ),
     "passage_sd": ("SD over passages", "지문 표준편차"),
     "draw_sd": ("SD over draws", "추출 표준편차"),
     "hardest_hit": ("Hardest hit", "가장 큰 손실"),

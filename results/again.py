@@ -1,4 +1,4 @@
-"""Second answers of `none` to the same questions, by which the noise floor of win rates is known."""
+"""Second answers of `none` to the same questions and items, by which noise floors are known."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from results.cell import Cell
 from results.record import Record
 
 AGAIN = "again"
-"""The note of a pairwise record of a variant against its second answers: how they were made, ``re-run`` (drawn anew) or
-``batch shape`` (greedy, in other batches)."""
+"""The note of a record of second answers, or of one that shows a variant against them: how they were made, ``re-run``
+(once more the same way; where they are drawn, anew) or ``batch shape`` (in other batches)."""
+
+
+def asks_again(cell: Cell) -> bool:
+    """Whether a cell asks `none` once more what it was asked in the cell of its reference: items of lm-eval's tasks."""
+    return cell.task == "zeroshot" and cell.reference is not None
 
 
 def is_again(record: Record) -> bool:

@@ -7,20 +7,21 @@ one variant and task. What `none` cannot answer above chance is not measurable, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from results.again import AGAIN, asks_again
 from results.answer_sentences import answer_change, answer_gap
 from results.cell import Variant, canonical_json
 from results.estimate import Estimate, Sample
 from results.flips import Flips, flips
-from results.items import Scores, Tested, above_chance, change, gap, kept_share, mcnemar
+from results.floors import AGAINST, answer_floors
+from results.items import Scores, Tested, above_chance, change, gap, kept_share, mcnemar, passage, scores
 from results.labels import labels
 from results.multiplicity import holm
+from results.noise import Floor
 from results.record import Record
 from results.statistics import ALPHA, LEVEL
 from results.store import Run
-
-AGAINST = "en"
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,33 @@ class AnswerChange:
     p_gap_adjusted: float = 1.0
     p_margin_gap_adjusted: float = 1.0
     """Each Holm over the languages of the variant and task."""
+    floors: Mapping[str, Floor] = field(default_factory=dict)
+    """Metric -> noise floor, where `none` answered twice; see `floors.answer_floors`."""
     sentence_en: str = ""
     sentence_ko: str = ""
 
+    def noise(self, metric: str) -> Floor | None:
+        """The floor of ``accuracy``, ``margin`` or the gap of either, if this change lies inside it."""
+        found = {
+            "accuracy": self.change,
+            "margin": self.margin,
+            "accuracy_gap": self.gap,
+            "margin_gap": self.margin_gap,
+        }
+        floor, change = self.floors.get(metric), found[metric]
+        return floor if floor is not None and change is not None and floor.holds(change.value) else None
 
-def answer_changes(run: Run, level: float = LEVEL) -> list[AnswerChange]:
-    """One for each variant, task and language whose items `none` answered too, in the order of the records."""
-    records = [record for record in run.records() if record.status == "ok" and record.cell.task == "zeroshot"]
+
+def answer_changes(run: Run, level: float = LEVEL) -> tuple[list[AnswerChange], list[Floor]]:
+    """One for each variant, task and language whose items `none` answered too, in the order of the records.
+
+    And the noise floors of all that `none` answered twice.
+    """
+    every = [record for record in run.records() if record.status == "ok" and record.cell.task == "zeroshot"]
+    records = [record for record in every if not asks_again(record.cell)]
     named = labels(record.cell.variant for record in run.records())
-    samples = {record.cell.key: run.samples(record.cell.key) for record in records}
+    samples = {record.cell.key: run.samples(record.cell.key) for record in every}
+    floors = _floors(every, samples)
     none = {_asked(record): samples[record.cell.key] for record in records if record.cell.variant.method == "none"}
     families: dict[tuple[str, str], list[Record]] = {}
     for record in records:
@@ -73,13 +92,33 @@ def answer_changes(run: Run, level: float = LEVEL) -> list[AnswerChange]:
     for of in families.values():
         both = {r.cell.language: (samples[r.cell.key], none[_asked(r)]) for r in of}
         measured = [
-            _measure(record, named[record.cell.variant.key], both, level)
+            _measure(record, named[record.cell.variant.key], both, floors.get(_setting(record), {}), level)
             for record in of
             if {sample.id for sample in both[record.cell.language][0]}
             & {sample.id for sample in both[record.cell.language][1]}
         ]
         found += _judge(measured)
-    return found
+    return found, [floor for of in floors.values() for floor in of.values()]
+
+
+def _floors(
+    records: Sequence[Record], samples: Mapping[str, Sequence[Sample]]
+) -> dict[tuple[str, ...], dict[tuple[str, str], Floor]]:
+    """How items were asked -> the floors of what `none` answered twice."""
+    first = {record.cell.key: record for record in records}
+    twice: dict[tuple[str, ...], list[tuple[Record, Record]]] = {}
+    for record in records:
+        if asks_again(record.cell) and (one := first.get(record.cell.reference or "")):
+            twice.setdefault(_setting(one), []).append((one, record))
+    return {
+        setting: answer_floors(
+            {one.cell.language: samples[one.cell.key] for one, _ in pairs},
+            {again.cell.language: samples[again.cell.key] for _, again in pairs},
+            _called(str(pairs[0][0].cell.params.get("tasks", "zeroshot"))),
+            "re-run" if pairs[0][1].notes.get(AGAIN) == "re-run" else "batch shape",
+        )
+        for setting, pairs in twice.items()
+    }
 
 
 def _task(record: Record) -> str:
@@ -88,25 +127,35 @@ def _task(record: Record) -> str:
 
 def _asked(record: Record) -> tuple[str, ...]:
     """What a cell of `none` and that of a variant share: task, items, language, and how the model computes."""
-    cell = record.cell
-    variant = cell.variant
-    return (_task(record), cell.text, cell.language, variant.weights, variant.dtype, variant.device)
+    return (*_setting(record), record.cell.text, record.cell.language)
+
+
+def _setting(record: Record) -> tuple[str, ...]:
+    """What the cells of all languages share."""
+    variant = record.cell.variant
+    return (_task(record), variant.weights, variant.dtype, variant.device)
 
 
 Sides = tuple[Sequence[Sample], Sequence[Sample]]
 """The variant's samples and those of `none`."""
 
 
-def _measure(record: Record, label: str, both: Mapping[str, Sides], level: float) -> AnswerChange:
+def _measure(
+    record: Record,
+    label: str,
+    both: Mapping[str, Sides],
+    floors: Mapping[tuple[str, str], Floor],
+    level: float,
+) -> AnswerChange:
     language = record.cell.language
     variant, none = both[language]
     flipped = flips(none, variant)
     items = {sample.group for sample in variant} & {sample.group for sample in none}
-    clusters = {group: group.rpartition("#")[0] or group for group in items}
-    accuracy = change(_scores(variant, "correct"), _scores(none, "correct"), clusters)
+    clusters = {group: passage(group) for group in items}
+    accuracy = change(scores(variant, "correct"), scores(none, "correct"), clusters)
     shares_passages = len(set(clusters.values())) < len(items)
     answered = [sample for sample in none if sample.group in items]
-    right = {name: _mean(_scores(side, "correct"), items) for name, side in (("none", none), ("variant", variant))}
+    right = {name: _mean(scores(side, "correct"), items) for name, side in (("none", none), ("variant", variant))}
     chance = _chance(answered)
     at_chance = chance is not None and (
         above_chance(
@@ -136,6 +185,7 @@ def _measure(record: Record, label: str, both: Mapping[str, Sides], level: float
         p_gap=gaps["correct"].p if "correct" in gaps else 1.0,
         margin_gap=gaps["margin"].contrast.interval(level) if "margin" in gaps else None,
         p_margin_gap=gaps["margin"].contrast.p() if "margin" in gaps else 1.0,
+        floors={metric: floor for (metric, code), floor in floors.items() if code == language},
     )
 
 
@@ -174,10 +224,6 @@ def _called(family: str) -> str:
     return family.replace("{language}", "").replace("__", "_").strip("_")
 
 
-def _scores(samples: Sequence[Sample], name: str) -> dict[str, float]:
-    return {sample.group: sample.quantities[name] for sample in samples if name in sample.quantities}
-
-
 def _mean(scores: Scores, items: set[str]) -> float:
     return sum(scores[item] for item in items) / len(items)
 
@@ -190,7 +236,7 @@ def _chance(samples: Sequence[Sample]) -> float | None:
 
 
 def _margins(variant: Sequence[Sample], none: Sequence[Sample], clusters: Mapping[str, str]) -> Tested | None:
-    q, o = _scores(variant, "margin"), _scores(none, "margin")
+    q, o = scores(variant, "margin"), scores(none, "margin")
     return change(q, o, clusters) if q.keys() & o.keys() else None
 
 
@@ -200,7 +246,7 @@ def _gaps(both: Mapping[str, Sides], language: str, clusters: Mapping[str, str])
         return {}
     found = {}
     for name in ("correct", "margin"):
-        q, o, q_against, o_against = (_scores(side, name) for code in (language, AGAINST) for side in both[code])
+        q, o, q_against, o_against = (scores(side, name) for code in (language, AGAINST) for side in both[code])
         if q.keys() & o.keys() & q_against.keys() & o_against.keys():
             found[name] = gap(q, o, q_against, o_against, clusters)
     return found

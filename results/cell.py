@@ -82,7 +82,7 @@ class Cell:
     """The task's own parameters: corpus, protocol, window ..."""
     limit: int | None = None
     reference: str | None = None
-    """Key of the cell this one is measured against (fidelity: the same text under `none`)."""
+    """Key of the cell this one is measured against: fidelity, the same text under `none`; second answers, the first."""
 
     @cached_property
     def key(self) -> str:

@@ -53,6 +53,8 @@ class Change:
     """What the bits are counted per: ``document`` where nobody counted sentences."""
     floor: Floor | None = None
     """The noise floor of ``log_ratio``, where `none` was read twice."""
+    bits_floor: Floor | None = None
+    """That of the extra bits per sentence."""
     kld_floor: Floor | None = None
     """That of ``kld``, or of ``kld_share_of_entropy`` without sentences."""
     established: bool = False

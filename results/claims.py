@@ -22,6 +22,7 @@ from results.gap import Pair, Unmatched
 from results.judged import open_win_rates, win_rates
 from results.labels import labels
 from results.losses import changes
+from results.noise import Floor
 from results.record import Record
 from results.reliability import cards
 from results.sentences import Sentence
@@ -35,6 +36,7 @@ def make_claims(run: Run, level: float = LEVEL) -> Claims:
     settings, notes = gather(run)
     sizes = _sizes(run.records())
     parts = [_claims_of(setting, level, sizes) for setting in settings]
+    answers, answer_floors = answer_changes(run, level)
     judges = cards(run)
     judged = win_rates(run, judges, level)
     return Claims(
@@ -49,9 +51,18 @@ def make_claims(run: Run, level: float = LEVEL) -> Claims:
         not_measured=tuple(_not_measured(run.records())),
         unmatched=tuple(item for part in parts for item in part.unmatched),
         not_established=(*(item for part in parts for item in part.not_established), *open_win_rates(judged)),
-        notes=tuple(dict.fromkeys([*_about(run), *notes, *(item for part in parts for item in part.notes)])),
-        answers=tuple(answer_changes(run, level)),
-        floors=tuple(floor for part in parts for floor in part.floors),
+        notes=tuple(
+            dict.fromkeys(
+                [
+                    *_about(run),
+                    *notes,
+                    *(item for part in parts for item in part.notes),
+                    *_answer_noise(answer_floors),
+                ]
+            )
+        ),
+        answers=tuple(answers),
+        floors=(*(floor for part in parts for floor in part.floors), *answer_floors),
         win_rates=tuple(judged),
         judges=tuple(judges),
         advice=_first_advice(settings, parts),
@@ -153,6 +164,16 @@ def _noise(setting: Setting) -> list[Sentence]:
         for floor in setting.floors.values()
         if floor.metric in ("extra_bits", "gap") and not floor.is_centred
     ]
+
+
+def _answer_noise(floors: Sequence[Floor]) -> list[Sentence]:
+    """As `_noise`, of the margins of each task that was answered twice."""
+    by_task: dict[str, list[Floor]] = {}
+    for floor in floors:
+        if floor.metric == "margin":
+            by_task.setdefault(floor.setting, []).append(floor)
+    said = [notices.answer_noise(of) for of in by_task.values()]
+    return said + [notices.not_centred(floor) for of in by_task.values() for floor in of if not floor.is_centred]
 
 
 def _parallel_pairs(

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from results.again import asks_again
 from results.cell import Cell, Scalar, Variant
 from results.environment import Environment
 from results.estimate import Estimate
@@ -75,9 +76,9 @@ def from_record(run: Run, record: Record) -> Measured:
 
 
 def from_run(run: Run) -> list[Measured]:
-    """Every cell of a run, by its latest record, in the order of the run."""
+    """Every cell of a run, by its latest record, in the order of the run; of items answered twice the first answers."""
     with without_collector():  # it would walk the samples of two thousand records again and again
-        return [from_record(run, record) for record in run.records()]
+        return [from_record(run, record) for record in run.records() if not asks_again(record.cell)]
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,18 @@
-"""The noise floors of one setting, from `none` read a second time: which metrics have one, and out of what."""
+"""The noise floors of one setting, from what `none` read or answered twice: which metrics have one, and out of what."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from results import gap as gaps
+from results.estimate import Sample
+from results.flips import flips
 from results.gap import LN2, Pair, Samples
-from results.noise import Floor, positive_floor, signed_floor
-from results.statistics import Array, influences, jackknife, ratio_of
+from results.items import Scores, passage, scores
+from results.noise import Floor, Kind, positive_floor, signed_floor
+from results.statistics import Array, cluster_share, influences, jackknife, ratio_of
 
 AGAINST = "en"
 
@@ -39,6 +42,60 @@ def find_floors(
         if language != against and against in again and against in none and has_sentences:
             found += _gap(language, none, again, setting, against)
     return {(floor.metric, floor.language): floor for floor in found}
+
+
+def answer_floors(
+    first: Mapping[str, Sequence[Sample]],
+    again: Mapping[str, Sequence[Sample]],
+    task: str,
+    kind: Kind,
+    against: str = AGAINST,
+) -> dict[tuple[str, str], Floor]:
+    """(metric, language) -> floor of what is made of the answers to ``task``'s items, some of which were asked again.
+
+    Metrics: ``accuracy`` (a share) and ``margin`` (nats), their changes; on the items that a language shares with
+    English ``accuracy_gap`` and ``margin_gap``; and ``flips``, the upper bound of the share of answers that changed.
+    """
+    found: list[Floor] = []
+    for metric, quantity in (("accuracy", "correct"), ("margin", "margin")):
+        before = {language: scores(samples, quantity) for language, samples in first.items()}
+        moved = {
+            language: {
+                item: now - before[language][item]
+                for item, now in scores(samples, quantity).items()
+                if item in before[language]
+            }
+            for language, samples in again.items()
+        }
+        for language, of in moved.items():
+            found += _of_items(metric, language, of, before[language], task, kind)
+            if language != against and against in moved:
+                shared = {item: of[item] - moved[against][item] for item in of if item in moved[against]}
+                both = {item: score for item, score in before[language].items() if item in before[against]}
+                found += _of_items(f"{metric}_gap", language, shared, both, task, kind)
+    for language, samples in again.items():
+        answers = {sample.group: sample for sample in first[language]}
+        twice = [sample for sample in samples if sample.group in answers]
+        if not twice:
+            continue
+        changed = [float(flips([answers[sample.group]], [sample]).changed) for sample in twice]
+        share = cluster_share(changed, [passage(sample.group) for sample in twice])
+        found.append(Floor("flips", language, share.value if share.high is None else share.high, share, kind, task))
+    return {(floor.metric, floor.language): floor for floor in found}
+
+
+def _of_items(metric: str, language: str, moved: Scores, all_items: Scores, task: str, kind: Kind) -> list[Floor]:
+    """The floor of a mean over all items, from those asked again; items of one passage are one cluster."""
+    sums: dict[str, list[float]] = {}
+    for item, by in moved.items():
+        of = sums.setdefault(passage(item), [0.0, 0.0])
+        of[0] += by
+        of[1] += 1.0
+    if not sums:
+        return []
+    values = influences(ratio_of("ratio"), np.array(list(sums.values())))
+    among = len({passage(item) for item in all_items})
+    return [signed_floor(metric, language, values, kind, task, among=among)]
 
 
 def _per_token(columns: Array) -> Array:

@@ -7,11 +7,13 @@ the right answer, in nats): margins move long before answers flip. Items that sh
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import stats
 
+from results.estimate import Sample
 from results.resampling import sign_flip
 from results.statistics import ALPHA, Array, Contrast, cluster_mean
 
@@ -38,11 +40,28 @@ def fewest_discordant(family: int = 1, alpha: float = ALPHA) -> int:
     return n
 
 
-class Tested(NamedTuple):
-    """A mean difference with its t contrast over clusters, and the p of a sign-flip test that assumes no normality."""
+def scores(samples: Sequence[Sample], name: str) -> dict[str, float]:
+    """Item -> one of its quantities, such as ``correct`` or ``margin``; without the items that do not have it."""
+    return {sample.group: sample.quantities[name] for sample in samples if name in sample.quantities}
+
+
+def passage(group: str) -> str:
+    """The passage that an item asks about, by its alignment id ``passage#question``; an item by itself is its own."""
+    return group.rpartition("#")[0] or group
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """A mean difference of items with its t contrast over clusters."""
 
     contrast: Contrast
-    p: float
+    values: Sequence[float]
+    clusters: Sequence[object]
+
+    @cached_property
+    def p(self) -> float:
+        """Of a sign-flip test, which assumes no normality; slow, and so made where it is asked for."""
+        return sign_flip(self.values, self.clusters)
 
 
 def change(variant: Scores, none: Scores, clusters: Mapping[str, object] | None = None) -> Tested:
@@ -92,4 +111,4 @@ def _tested(items: Sequence[str], values: Sequence[float], clusters: Mapping[str
     if not items:
         raise ValueError("no item was answered on both sides, so there is nothing to compare")
     names = [clusters[item] if clusters else item for item in items]
-    return Tested(cluster_mean(values, names), sign_flip(values, names))
+    return Tested(cluster_mean(values, names), values, names)

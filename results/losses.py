@@ -57,7 +57,8 @@ def _change(
     floor = setting.floors.get(("log_ratio", language))
     inside = setting.is_noise("log_ratio", language, contrast.value)
     established = p_adjusted <= ALPHA and not inside
-    told = setting.floors.get(("extra_bits", language), floor) if inside else None
+    bits_floor = setting.floors.get(("extra_bits", language))
+    told = (bits_floor or floor) if inside else None
     label = method.label + (f" ({setting.name})" if setting.name else "")
     sentence_en, sentence_ko = sentences.change(label, language, bits, ratio, established, setting.unit, told)
     return Change(
@@ -79,6 +80,7 @@ def _change(
         passage_sd=sd(gaps.bits_per_passage(pairs)) if has_sentences and len(pairs[0].groups) > 1 else None,
         unit=setting.unit,
         floor=floor,
+        bits_floor=bits_floor,
         kld_floor=setting.floors.get(("kld", language), setting.floors.get(("kld_share", language))),
         established=established,
     )

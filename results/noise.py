@@ -21,8 +21,8 @@ from results.resampling import flipped_means
 from results.statistics import LEVEL, Array, Contrast, mean
 
 Kind = Literal["batch shape", "re-run"]
-"""``re-run``: the same computation once more, A/A in the strict sense. ``batch shape``: the same passages read in other
-batches, which is numerical sensitivity and called so. On a CPU a re-run gives the same bits, so its floor is 0."""
+"""``re-run``: the same computation once more, A/A in the strict sense. ``batch shape``: the same passages or
+items in other batches, which is numerical sensitivity and called so. On a CPU a re-run gives the same bits: floor 0."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Floor:
     """The band of one metric in one language: values within +-``band`` mean nothing."""
 
     metric: str
-    """``extra_bits``, ``log_ratio``, ``gap``, ``kld`` ..."""
+    """``extra_bits``, ``log_ratio``, ``gap``, ``kld``, ``margin``, ``accuracy`` ..."""
     language: str
     band: float
     mean: Estimate
@@ -56,9 +56,15 @@ def signed_floor(
     kind: Kind = "batch shape",
     setting: str = "",
     level: float = LEVEL,
+    among: int | None = None,
 ) -> Floor:
-    """The floor of a signed metric from its A/A values ``(n,)`` by cluster, whose mean is the metric."""
-    return Floor(metric, language, swap_band(values, level), mean(values).interval(level), kind, setting)
+    """The floor of a signed metric from its A/A values ``(n,)`` by cluster, whose mean is the metric.
+
+    ``among``: how many clusters the metric itself is a mean over, where not all of them were read again: the band
+    shrinks by sqrt(n / among), as the error of a mean does.
+    """
+    band = swap_band(values, level) * (len(values) / (among or len(values))) ** 0.5
+    return Floor(metric, language, band, mean(values).interval(level), kind, setting)
 
 
 def positive_floor(

@@ -123,6 +123,19 @@ def noise_floor(floors: Sequence[Floor], setting: str = "", unit: str = "sentenc
     )
 
 
+def answer_noise(floors: Sequence[Floor]) -> Sentence:
+    """How far the margins of one task lie from themselves when `none` reads some of its items again."""
+    listed = codes([f"{it.language} ±{small(it.band)}" for it in sorted(floors, key=lambda it: -it.band)])
+    how_en, how_ko = READ_AGAIN[floors[0].kind]
+    task, count = floors[0].setting, floors[0].mean.clusters
+    return Sentence(
+        f"Noise floor, margin of {task} in nats per item between `none` and itself read again {how_en}, as a mean "
+        f"over all items, known from {count} of them: {listed}. Nothing inside it is called established.",
+        f"측정 잡음 수준, `none`과 {how_ko} 다시 읽은 자신 사이의 {task} 마진 변화(전체 문항의 평균, 문항당 nat, "
+        f"{count}개 문항으로 추정): {listed}. 이보다 작은 값은 확인되었다고 하지 않습니다.",
+    )
+
+
 def not_centred(floor: Floor) -> Sentence:
     how_en, how_ko = READ_AGAIN[floor.kind]
     return Sentence(

@@ -47,6 +47,9 @@ UNITS = {"sentence": ("sentence", "문장"), "document": ("document", "문서")}
 """What bits are counted per: an aligned sentence, or a document whose sentences nobody counted."""
 IN_BITS = ("extra_bits", "gap", "kld")
 """Metrics whose noise floor is in bits per unit."""
+IN_NATS = ("margin", "margin_gap")
+IN_POINTS = ("accuracy", "accuracy_gap")
+"""Of answers to items; points of a hundred."""
 READ_AGAIN = {"batch shape": ("in other batches", "다른 배치로"), "re-run": ("the same way", "같은 방식으로")}
 
 
@@ -69,15 +72,20 @@ def small(value: float) -> str:
 
 
 def inside(floor: Floor | None, unit: str = "sentence") -> tuple[str, str]:
-    """A remark that a value lies inside the noise floor; empty without one."""
-    if floor is None:
+    """A remark that a value lies inside the noise floor; empty without one, and where only 0 itself lies inside."""
+    if floor is None or not floor.band:
         return "", ""
-    per_en, per_ko = (f" bits per {UNITS[unit][0]}", f"{UNITS[unit][1]}당 ") if floor.metric in IN_BITS else ("", "")
+    size, in_en, per_ko, in_ko = floor.band, "", "", ""
+    if floor.metric in IN_BITS:
+        in_en, per_ko, in_ko = f" bits per {UNITS[unit][0]}", f"{UNITS[unit][1]}당 ", "비트"
+    elif floor.metric in IN_NATS:
+        in_en, per_ko, in_ko = " nats per item", "문항당 ", "nat"
+    elif floor.metric in IN_POINTS:
+        size, in_en, in_ko = 100 * floor.band, " points", "포인트"
     how_en, how_ko = READ_AGAIN[floor.kind]
-    bits_ko = "비트" if per_ko else ""
     return (
-        f" (inside the noise floor: `none` read again {how_en} gives up to ±{small(floor.band)}{per_en})",
-        f"(측정 잡음 수준 이내: `none`을 {how_ko} 다시 읽으면 {per_ko}±{small(floor.band)}{bits_ko}까지 달라짐)",
+        f" (inside the noise floor: `none` read again {how_en} gives up to ±{small(size)}{in_en})",
+        f"(측정 잡음 수준 이내: `none`을 {how_ko} 다시 읽으면 {per_ko}±{small(size)}{in_ko}까지 달라짐)",
     )
 
 

@@ -8,6 +8,9 @@ import math
 import pytest
 
 from harness import tasks, zeroshot
+from harness.config import parse_config
+from harness.history import works
+from harness.plan import MOST_AGAIN, Facts, ItemFacts, ModelFacts, items_key, make_plan
 from harness.problems import Unavailable, UserError
 
 FIELDS = tasks.all_tasks()["zeroshot"].fields
@@ -163,6 +166,34 @@ def test_a_task_without_choices_is_right_where_greedy_decoding_is(toy, tiny_lm):
         zeroshot.measure(lm, toy(TASK, changed), "en")
 
 
+def margins(found):
+    return [sample.quantities["margin"] for sample in found.samples]
+
+
+def test_items_asked_again_are_asked_one_by_one_and_never_remembered(toy, tiny_lm, tmp_path, monkeypatch):
+    lm, params, rows = tiny_lm(), toy(), []
+    plain, answers = lm.hidden, tmp_path / "answers"
+
+    def noisy(ids):
+        """As if sums were rounded otherwise in every shape of a batch."""
+        rows.append(len(ids))
+        return plain(ids) * (1 + 0.01 * len(ids))
+
+    first = zeroshot.measure(lm, params, "en", answers=answers)
+    asked_again = zeroshot.measure(lm, params, "en", answers=answers, again=True)
+    assert asked_again.notes == first.notes | {"again": "batch shape"}
+    assert margins(asked_again) == pytest.approx(margins(first), abs=1e-4)
+    monkeypatch.setattr(lm, "hidden", noisy)
+    told = []
+    apart = zeroshot.measure(lm, params, "en", 3, answers, lambda *said: told.append(said), again=True)
+    assert (rows, told) == ([3] * 3, [("answering", done, 3) for done in (1, 2, 3)])
+    batched = zeroshot.measure(lm, params, "en")
+    assert rows[3:] == [18]
+    assert min(abs(a - b) for a, b in zip(margins(apart), margins(batched), strict=False)) > 0
+    assert margins(zeroshot.measure(lm, params, "en")) == margins(batched), "a re-run gives the same bits"
+    assert margins(zeroshot.measure(lm, params, "en", answers=answers)) == margins(first), "what was answered is kept"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -216,6 +247,23 @@ def test_the_bundled_items_are_asked_in_two_languages(tiny_lm):
     assert not {sample.id for sample in en.samples} & {sample.id for sample in ko.samples}
 
 
+@pytest.mark.parametrize(("limit", "half"), [(24, 12), (5, 3), (1000, MOST_AGAIN), (None, MOST_AGAIN)])
+def test_none_answers_the_first_half_of_the_items_again(limit, half):
+    task = {"name": "zeroshot"} | ({"limit": limit} if limit else {})
+    methods = [{"name": "none"}, {"name": "rtn"}]
+    config = parse_config({"models": ["a"], "languages": ["en", "ko"], "method": methods, "task": [task]}, "test")
+    items = {items_key(config.tasks[0], code): (ItemFacts("x_{language}", f"{code} items"),) for code in ("en", "ko")}
+    plan = make_plan(config, Facts({"a": ModelFacts("weights", "float32", "cpu")}, {}, {}, items))
+    none, rtn = plan.variants
+    first, again = none.cells[::2], none.cells[1::2]
+    assert [cell.limit for cell in none.cells] == [limit, half] * 2
+    assert [cell.reference for cell in again] == [cell.key for cell in first]
+    assert [(cell.limit, cell.reference) for cell in rtn.cells] == [(limit, None)] * 2
+    assert len({cell.key for cell in plan.cells}) == 6
+    names = [work.name for work in works(none, {}) if work.name.startswith("measure")]
+    assert names[:2] == [f"measure zeroshot en en items {limit or 'all'}", f"measure zeroshot en en items {half} again"]
+
+
 def test_a_sweep_records_answers_and_goes_on_from_there(tiny_sweep, toy, tmp_path):
     params = {name: value for name, value in toy().items() if value not in (None, "", False)}
     task = {"name": "zeroshot", **params, "tasks": ["toy_en", "langgap_items"], "limit": 2}
@@ -228,6 +276,9 @@ def test_a_sweep_records_answers_and_goes_on_from_there(tiny_sweep, toy, tmp_pat
     assert record.cell.params["tasks"] == "langgap_items_{language}"
     assert record.estimates["accuracy"].n == 2
     assert (tmp_path / "cache" / "responses" / record.artifact).is_dir()
+    again = records["none", None, "zeroshot", "ko"]
+    assert (again.cell.limit, again.estimates["accuracy"].n, again.notes["again"]) == (1, 1, "batch shape")
+    assert again.cell.reference is not None
 
 
 def test_data_out_of_reach_make_a_skipped_cell(tiny_sweep, toy, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def build_rich(folder: Path, build: Callable[..., Path], languages: Sequence[str
 
 
 def _answer_items(run: Run, variant: Variant, language: str) -> None:
-    """Two items a passage; every method turns some answers."""
+    """Two items a passage; every method turns some answers, and so does `none` when it answers the first half again."""
     cell = Cell(variant, "zeroshot", 1, language, f"items-{language}", {"tasks": "langgap_items"})
     if variant.method.startswith("ref_"):
         run.append(Record(cell, "skipped", reason="not installed"))
@@ -52,14 +53,21 @@ def _answer_items(run: Run, variant: Variant, language: str) -> None:
     rng = np.random.default_rng([*variant.key.encode(), *language.encode()])
     margins = np.random.default_rng([*language.encode()]).normal(1.0, 1.0, ITEMS)
     margins = margins - (0 if variant.method == "none" else 0.6) * rng.random(ITEMS)
+    _append(run, cell, margins)
+    if variant.method == "none":
+        again = replace(cell, limit=ITEMS // 2, reference=cell.key)
+        _append(run, again, margins[: ITEMS // 2] + rng.normal(0, 0.2, ITEMS // 2), again="batch shape")
+
+
+def _append(run: Run, cell: Cell, margins: np.ndarray, **notes: str) -> None:
     right = (margins > 0).astype(float)
     samples = [
         Sample(
-            f"{language}-item-{i}",
+            f"{cell.language}-item-{i}",
             f"passage-{i // 2:02d}#{i % 2}",
             {"correct": right[i], "margin": float(margins[i]), "choice": float(1 - right[i]), "choices": 2.0},
         )
-        for i in range(ITEMS)
+        for i in range(len(margins))
     ]
-    accuracy = cluster_mean(right, [i // 2 for i in range(ITEMS)]).interval()
-    run.append(Record(cell, "ok", {"accuracy": accuracy}), samples)
+    accuracy = cluster_mean(right, [i // 2 for i in range(len(margins))]).interval()
+    run.append(Record(cell, "ok", {"accuracy": accuracy}, notes=notes), samples)

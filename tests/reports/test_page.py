@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from reports.gathered import gather
 from reports.page import page
@@ -38,6 +39,7 @@ def test_answers_noise_and_sources_stand_in_the_page(tmp_path: Path, build: Call
         p_margin=0.01,
         at_chance=False,
         kept=None,
+        floors={"margin": Floor("margin", "ko", 0.25, Estimate(0.1, 0.0, 0.2), setting="langgap_items")},
         sentence_en="Four answers were lost.",
         sentence_ko="답 네 개를 잃었습니다.",
     )
@@ -54,7 +56,13 @@ def test_answers_noise_and_sources_stand_in_the_page(tmp_path: Path, build: Call
     shown = [text for text, _ in row]
     assert shown[3:6] == ["24", "62.5%", "50.0%"]
     assert shown[7:10] == ["4", "1", "0"]
-    assert "−1.5 [−2.5, −0.5]" in shown
+    assert shown[11:14] == ["−1.5 [−2.5, −0.5]", "1.000", "0.250"]
+    assert words["band_note"] in answers.paragraphs
+    assert words["band_note"] not in sections["gaps"].paragraphs, "no floor of the gap is known"
+    (panel,) = answers.plot.panels
+    axes = Figure().add_subplot()
+    panel.draw(axes)
+    assert [(bar.get_x(), bar.get_width()) for bar in axes.patches] == [(-0.25, 0.5)]
 
     assert "±" not in sections["noise"].title
     assert len(sections["noise"].tables[0].table.rows()) == 1

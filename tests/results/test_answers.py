@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from results import answers
 from results.answers import AnswerChange
 from results.cell import Cell, Variant
 from results.claims import make_claims
+from results.comparison_cells import from_run
 from results.estimate import Sample
 from results.items import mcnemar
 from results.record import Record
@@ -36,9 +38,17 @@ def answered(code: str, right: Sequence[float], margins: Sequence[float], group:
 
 
 def a_run(
-    folder: Path, lost: dict[str, int], right: int = 70, group: str = "i{:02d}", gained: int = 1
+    folder: Path,
+    lost: dict[str, int],
+    right: int = 70,
+    group: str = "i{:02d}",
+    gained: int = 1,
+    noise: float | None = None,
 ) -> dict[str, AnswerChange]:
-    """`none` has the first ``right`` of 80 items right; the variant loses ``lost`` of them and gains one other."""
+    """`none` has the first ``right`` of 80 items right; the variant loses ``lost`` of them and gains one other.
+
+    ``noise``: `none` answers the first half again, its margins off by that many nats, the last of them wrong if any.
+    """
     rng = np.random.default_rng(0)
     with Run.open(folder, write=True) as run:
         shared = rng.normal(size=ITEMS)
@@ -48,10 +58,15 @@ def a_run(
             after[:count] = 0
             after[right : right + gained] = 1
             for method, answers, shift in (("none", before, 0.0), ("rtn", after, 0.1 * count)):
-                noise = 0.05 * rng.normal(size=ITEMS)
+                sampled = 0.05 * rng.normal(size=ITEMS)
                 params = {"tasks": "our_items", "limit": None}
                 of = Cell(variant(method), "zeroshot", 1, code, f"items {code}", params, ITEMS)
-                run.append(Record(of, "ok"), answered(code, answers, shared - shift + noise, group))
+                run.append(Record(of, "ok"), answered(code, answers, shared - shift + sampled, group))
+                if method == "none" and noise is not None:
+                    again = replace(of, limit=ITEMS // 2, reference=of.key)
+                    moved = shared + sampled + noise * np.random.default_rng(count).normal(size=ITEMS)
+                    asked = answered(code, np.where(np.arange(ITEMS) == 39, not noise, answers), moved, group)
+                    run.append(Record(again, "ok", notes={"again": "batch shape"}), asked[: ITEMS // 2])
     return {one.language: one for one in make_claims(Run.open(folder)).answers}
 
 
@@ -113,6 +128,41 @@ def test_questions_of_one_passage_are_no_independent_evidence(tmp_path: Path) ->
     assert by_item.p == mcnemar(1, 8) < 0.05
     assert by_passage.p > 0.2
     assert (by_passage.change.clusters, by_item.change.clusters) == (20, 80)
+
+
+def test_what_asking_again_gives_is_not_established(tmp_path: Path) -> None:
+    """The margin of English moves by a tenth of a nat in all 80 items, and by as much when `none` answers again."""
+    found = a_run(tmp_path, {"en": 1, "ko": 16}, noise=1.0)
+    en, ko = found["en"], found["ko"]
+    assert en.margin is not None
+    assert (en.p_margin_adjusted < 1e-6, en.noise("margin") is not None, ko.noise("margin")) == (True, True, None)
+    assert en.noise("accuracy") is not None, "one answer gained, one lost: no change at all"
+    assert "of 80 (`none` read again in other batches changes 1 of 40); margin −0.1" in en.sentence_en
+    assert "not established (inside the noise floor: `none` read again in other batches gives up to ±" in en.sentence_en
+    assert en.sentence_en.endswith(" nats per item).")
+    assert "(`none`을 다른 배치로 다시 읽으면 40개 중 1개가 바뀜)" in en.sentence_ko
+    assert "(확인되지 않음, 측정 잡음 수준 이내: `none`을 다른 배치로 다시 읽으면 문항당 ±" in en.sentence_ko
+    assert "not established" not in ko.sentence_en.split("Gap over")[0]
+    claims = make_claims(Run.open(tmp_path))
+    (note,) = [note for note in claims.notes if note.sentence_en.startswith("Noise floor, margin of our_items")]
+    assert "known from 40 of them: " in note.sentence_en
+    assert "40개 문항으로 추정" in note.sentence_ko
+    assert {floor.metric for floor in claims.floors} == {"accuracy", "margin", "accuracy_gap", "margin_gap", "flips"}
+
+
+def test_where_asking_again_changes_nothing_small_changes_stay_established(tmp_path: Path) -> None:
+    once, twice = a_run(tmp_path / "once", {"en": 1}), a_run(tmp_path / "twice", {"en": 1}, noise=0.0)
+    assert twice["en"].floors["margin"].band == 0
+    assert "not established" not in twice["en"].sentence_en
+    assert twice["en"].sentence_en == once["en"].sentence_en.replace(
+        "of 80;", "of 80 (`none` read again in other batches changes 0 of 40);"
+    )
+
+
+def test_a_gate_knows_the_first_answers_only(tmp_path: Path) -> None:
+    a_run(tmp_path, {"en": 2}, noise=1.0)
+    cells = [one.cell for one in from_run(Run.open(tmp_path))]
+    assert [(cell.variant.method, cell.limit) for cell in cells] == [("none", ITEMS), ("rtn", ITEMS)]
 
 
 def test_a_run_without_items_has_no_answers(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from results.cell import Cell, Variant
 from results.claim import Claims
 from results.claims import make_claims
 from results.estimate import Estimate, Sample
-from results.floors import find_floors
+from results.floors import answer_floors, find_floors
 from results.gap import LN2
 from results.noise import Floor, positive_floor, signed_floor, swap_band
 from results.record import Record
+from results.sentences import inside
 from results.statistics import Contrast, mean
 from results.store import Run
 
@@ -58,6 +59,59 @@ def test_the_floor_of_a_divergence_is_its_upper_bound() -> None:
     assert positive_floor("kld", "ko", Contrast(-1e-6, 0.0, 0, 1)).band == 1e-6
     assert Floor("kld", "ko", 0.2, Estimate(0.1)).holds(-0.2)
     assert not Floor("kld", "ko", 0.2, Estimate(0.1)).holds(0.21)
+
+
+def answers(language: str, margins: np.ndarray, group: str = "i{}") -> list[Sample]:
+    return [
+        Sample(
+            f"{language}{i}",
+            group.format(i),
+            {"correct": float(m > 0), "margin": float(m), "choice": float(m < 0), "choices": 2.0},
+        )
+        for i, m in enumerate(margins)
+    ]
+
+
+def test_floors_of_answers_of_which_some_were_asked_again() -> None:
+    rng = np.random.default_rng(5)
+    first = {code: rng.normal(size=24) for code in ("en", "ko")}
+    off = {code: rng.normal(size=12) for code in first}
+    now = {code: first[code][:12] + off[code] for code in first}
+    found = answer_floors(
+        {code: answers(code, of) for code, of in first.items()},
+        {code: answers(code, of) for code, of in now.items()},
+        "items",
+        "batch shape",
+    )
+    one, more = {"accuracy", "margin", "flips"}, {"accuracy_gap", "margin_gap"}
+    assert set(found) == {*((m, "en") for m in one), *((m, "ko") for m in one | more)}
+    assert found["margin", "ko"].band == pytest.approx(swap_band(off["ko"]) / 2**0.5)
+    assert found["margin_gap", "ko"].band == pytest.approx(swap_band(off["ko"] - off["en"]) / 2**0.5)
+    assert found["margin", "ko"].mean.value == pytest.approx(off["ko"].mean())
+    assert (found["margin", "ko"].mean.clusters, found["margin", "ko"].setting) == (12, "items")
+    changed = int(((first["ko"][:12] > 0) != (now["ko"] > 0)).sum())
+    assert changed
+    assert found["flips", "ko"].mean.value == changed / 12 < found["flips", "ko"].band < 1
+    assert found["accuracy", "ko"].band > 0
+
+
+def test_the_floor_of_a_mean_over_more_items_foretells_how_that_mean_moves() -> None:
+    """Known from 50 of 200 items, the band holds the mean over all 200 about 19 times in 20."""
+    rng = np.random.default_rng(6)
+    zero = {"en": answers("en", np.zeros(200))}
+    held = []
+    for _ in range(200):
+        floor = answer_floors(zero, {"en": answers("en", rng.normal(size=50))}, "items", "re-run")["margin", "en"]
+        held.append(floor.holds(float(rng.normal(size=200).mean())))
+    assert 0.9 <= np.mean(held) <= 0.985
+
+
+def test_the_same_answers_again_give_floors_of_exactly_zero() -> None:
+    same = {"en": answers("en", np.linspace(-2, 3, 24), "p{}#q")}
+    found = answer_floors(same, same, "items", "re-run")
+    assert (found["margin", "en"].band, found["accuracy", "en"].band, found["flips", "en"].mean.value) == (0, 0, 0)
+    assert not found["margin", "en"].holds(1e-9)
+    assert inside(found["margin", "en"]) == ("", "")
 
 
 # ---- from a run ----
