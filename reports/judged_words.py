@@ -20,7 +20,7 @@ JUDGED: Mapping[str, tuple[str, str]] = {
         "턴에 걸쳐 평균한 값으로, 판단은 이 값으로만 합니다. 보수적 승률은 순서에 따라 갈린 턴을 무승부로 보므로 50%에 "
         "쏠리고, 언어 반영 승률은 다른 언어로 쓴 답을 패배로 봅니다. 이 둘과 같은 길이로 맞춘 승률은 참고용입니다. 50% "
         "선은 대등함을 뜻합니다. A/A는 `none`을 그 자신과 견준 것으로, 같은 답이므로 승률은 언제나 50%이며 차이가 없을 "
-        "때 심판이 무엇을 보는지 나타냅니다. 자신의 두 번째 답변과 견준 결과는 잡음 바닥이며 50% 선 "
+        "때 심판이 무엇을 보는지 나타냅니다. 자신의 두 번째 답변과 견준 결과는 측정 잡음 수준이며 50% 선 "
         "둘레의 회색 띠입니다.",
     ),
     "win_parts": (
@@ -50,12 +50,13 @@ JUDGED: Mapping[str, tuple[str, str]] = {
     "no_aa": (
         "No noise floor: `none` was not judged against second answers of its own. `again = true` in the [judge] table "
         "of a sweep has it answer twice.",
-        "`none`의 두 번째 답변을 판정하지 않아 잡음 바닥을 알 수 없습니다. 스윕의 [judge] 표에 `again = true`를 적으면 "
+        "`none`의 두 번째 답변을 판정하지 않아 측정 잡음 수준을 알 수 없습니다. 스윕의 [judge] 표에 `again = true`를 "
+        "적으면 "
         "`none`이 두 번 답합니다.",
     ),
     "aa_even": (
         "The noise floor is 0: the second answers of `none` come out even on every question.",
-        "잡음 바닥은 0입니다. `none`의 두 번째 답변이 모든 문항에서 첫 답변과 비겼습니다.",
+        "측정 잡음 수준은 0입니다. `none`의 두 번째 답변이 모든 문항에서 첫 답변과 비겼습니다.",
     ),
     "answered_again": ("second answers", "두 번째 답변"),
     "one_question": (

@@ -6,6 +6,7 @@ is not drawn; its table says why.
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -187,10 +188,12 @@ def perplexity_panels(frame: pd.DataFrame, marks: Mapping[str, Mark], words: Wor
         def draw(ax: Axes, rows: pd.DataFrame = rows) -> None:
             front = rows[rows["on_front"]].sort_values("megabytes")
             ax.plot(front["megabytes"], front["perplexity"], color=MUTED, lw=1, zorder=1)
-            for row in _rows(rows):
-                _point(ax, row.megabytes, row.perplexity, marks[row.variant], y=(row.low, row.high))
-                if row.is_none:
-                    ax.axhline(row.perplexity, color=MUTED, lw=0.8, ls=":", zorder=0)
+            points = [
+                Point(row.megabytes, row.perplexity, marks[row.variant], y=(row.low, row.high)) for row in _rows(rows)
+            ]
+            _points(ax, points)
+            for row in _rows(rows[rows["is_none"].astype(bool)]):
+                ax.axhline(row.perplexity, color=MUTED, lw=0.8, ls=":", zorder=0)
             _vertical_scale(ax, rows["perplexity"])
             ax.margins(x=0.12, y=0.12)
             ax.xaxis.set_major_locator(MaxNLocator(4))
@@ -227,9 +230,13 @@ def point_panels(frame: pd.DataFrame, marks: Mapping[str, Mark], words: Words) -
                 ax.yaxis.set_major_locator(MaxNLocator(5))
                 ax.axhline(0, color=MUTED, lw=0.7, zorder=0)
                 ax.axvline(0, color=MUTED, lw=0.7, zorder=0)
-            for row in _rows(rows):
-                _point(ax, row.x, row.y, marks[row.variant], x=(row.x_low, row.x_high), y=(row.y_low, row.y_high))
-            ax.axline((1, 1), (2, 2), color=MUTED, lw=0.9, ls="--", zorder=0)
+            points = [
+                Point(row.x, row.y, marks[row.variant], (row.x_low, row.x_high), (row.y_low, row.y_high))
+                for row in _rows(rows)
+            ]
+            _points(ax, points)
+            low, high = values.min(), values.max()  # its two points count among what the axes have to show
+            ax.axline((low, low), (max(high, low + 1),) * 2, color=MUTED, lw=0.9, ls="--", zorder=0)
             ax.margins(0.15)
             ax.set_xlabel(words.say("extra_bits_in", language=own_name("en")))
             ax.set_ylabel(own_name(language))
@@ -274,11 +281,21 @@ def _forests(
 
         def draw(ax: Axes, rows: pd.DataFrame = rows, mark: Mark = marks[str(variant)]) -> None:
             ax.axvline(0, color=INK, lw=0.9, zorder=0)
-            for row in _rows(rows):
-                place = languages.index(row.language)
-                if pd.notna(row.band) and row.band > 0:
-                    ax.barh(place, 2 * row.band, 0.8, -row.band, color=MUTED, alpha=0.3, lw=0, zorder=0.5)
-                _point(ax, row.value, place, mark, x=(row.low, row.high), fill=fill(row))
+            places = [languages.index(language) for language in rows["language"]]
+            bands = {
+                place: band for place, band in zip(places, rows["band"], strict=True) if pd.notna(band) and band > 0
+            }
+            if bands:
+                lefts = [-band for band in bands.values()]
+                widths = [2 * band for band in bands.values()]
+                ax.barh(list(bands), widths, 0.8, lefts, color=MUTED, alpha=0.3, lw=0, zorder=0.5)
+            _points(
+                ax,
+                [
+                    Point(row.value, place, mark, x=(row.low, row.high), fill=fill(row))
+                    for row, place in zip(_rows(rows), places, strict=True)
+                ],
+            )
             ax.set_yticks(range(len(languages)), [tagged_name(code) for code in languages])
             ax.set_ylim(len(languages) - 0.4, -0.6)
             ax.tick_params(axis="y", length=0)
@@ -312,36 +329,48 @@ def _draw_panel(ax: Axes, panel: Panel) -> None:
             spine.set(visible=True, color=INK, linewidth=1.6)
 
 
-def _point(
-    ax: Axes,
-    at_x: float,
-    at_y: float,
-    mark: Mark,
-    x: tuple[float, float] | None = None,
-    y: tuple[float, float] | None = None,
-    fill: str = "full",
-) -> None:
-    """One mark with its intervals; a missing bound draws no bar."""
-    if pd.isna(at_x) or pd.isna(at_y):
-        return
-    if x and pd.notna(x[0]) and pd.notna(x[1]):
-        ax.plot(x, (at_y, at_y), color=mark.colour, lw=1.3, zorder=2)
-    if y and pd.notna(y[0]) and pd.notna(y[1]):
-        ax.plot((at_x, at_x), y, color=mark.colour, lw=1.3, zorder=2)
-    ax.plot(
-        [at_x],
-        [at_y],
-        ls="none",
-        marker=mark.shape,
-        ms=6.5,
-        color=mark.colour,
-        markeredgecolor=PAGE if fill == "full" else mark.colour,
-        markeredgewidth=0.6 if fill == "full" else 1.2,
-        markerfacecolor=PAGE if fill == "none" else mark.colour,
-        markerfacecoloralt=PAGE,
-        fillstyle="left" if fill == "left" else "full",
-        zorder=3,
-    )
+class Point(NamedTuple):
+    """A mark with its intervals."""
+
+    at_x: float
+    at_y: float
+    mark: Mark
+    x: tuple[float, float] = (math.nan, math.nan)
+    y: tuple[float, float] = (math.nan, math.nan)
+    fill: str = "full"
+
+
+def _points(ax: Axes, points: Sequence[Point]) -> None:
+    """Marks with their intervals; a missing bound draws no bar. What looks alike is drawn at once: each costs time."""
+    bars: dict[str, list[tuple[float, float]]] = {}
+    alike: dict[tuple[Mark, str], list[Point]] = {}
+    for point in points:
+        if pd.isna(point.at_x) or pd.isna(point.at_y):
+            continue
+        alike.setdefault((point.mark, point.fill), []).append(point)
+        of = bars.setdefault(point.mark.colour, [])
+        if pd.notna(point.x[0]) and pd.notna(point.x[1]):
+            of += [(point.x[0], point.at_y), (point.x[1], point.at_y), (math.nan, math.nan)]
+        if pd.notna(point.y[0]) and pd.notna(point.y[1]):
+            of += [(point.at_x, point.y[0]), (point.at_x, point.y[1]), (math.nan, math.nan)]
+    for colour, ends in bars.items():
+        if ends:
+            ax.plot(*zip(*ends, strict=True), color=colour, lw=1.3, zorder=2)
+    for (mark, fill), of_mark in alike.items():
+        ax.plot(
+            [point.at_x for point in of_mark],
+            [point.at_y for point in of_mark],
+            ls="none",
+            marker=mark.shape,
+            ms=6.5,
+            color=mark.colour,
+            markeredgecolor=PAGE if fill == "full" else mark.colour,
+            markeredgewidth=0.6 if fill == "full" else 1.2,
+            markerfacecolor=PAGE if fill == "none" else mark.colour,
+            markerfacecoloralt=PAGE,
+            fillstyle="left" if fill == "left" else "full",
+            zorder=3,
+        )
 
 
 def _vertical_scale(ax: Axes, values: pd.Series) -> None:

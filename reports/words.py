@@ -282,12 +282,13 @@ TEXT: Mapping[str, tuple[str, str]] = {
     "by_source": ("The gap by the language passages were first written in", "지문을 처음 쓴 언어별 격차"),
     "source_language": ("first written in", "처음 쓴 언어"),
     "passages": ("passages", "지문 수"),
-    "noise_floors": ("Noise floor: the original read twice", "잡음 바닥: 원본을 두 번 읽은 결과"),
+    "noise_floors": ("Noise floor: the original read twice", "측정 잡음 수준: 원본을 두 번 읽은 결과"),
     "band": ("band (±)", "띠(±)"),
-    "margin_band": ("noise floor of the margin (±)", "마진의 잡음 바닥(±)"),
+    "margin_band": ("noise floor of the margin (±)", "마진의 측정 잡음 수준(±)"),
     "band_note": (
         "Grey bands are the noise floor: what `none` read again gives. Nothing inside one is called established.",
-        "회색 띠는 잡음 바닥, 곧 `none`을 다시 읽기만 해도 생기는 차이입니다. 띠 안의 값은 확인되었다고 하지 않습니다.",
+        "회색 띠는 측정 잡음 수준, 곧 `none`을 다시 읽기만 해도 생기는 차이입니다. 띠 안의 값은 확인되었다고 하지 "
+        "않습니다.",
     ),
     "passage_sd": ("SD over passages", "지문 표준편차"),
     "draw_sd": ("SD over draws", "추출 표준편차"),
