@@ -54,6 +54,8 @@ class Quanto(Reference):
 
 def _parts(weight: Any) -> dict[str, Any]:
     """A quantized weight's tensors by the names they have in quanto's state dict."""
+    if hasattr(weight, "weight_qbits_tensor"):  # 4 bits of bfloat16 in the order of a kernel
+        weight = weight.weight_qbits_tensor()
     data = weight._data
     found = {"weight._data": data} if type(data).__name__ == "Tensor" else {"weight._data._data": data._data}
     shift = getattr(weight, "_shift", None)
