@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from typing import Any
 
 from results.baseline_file import Baseline, Change
 from results.comparison_cells import Columns, Couple, Measured, couples, from_run
 from results.metric import METRICS
+from results.reliability import TASK as JUDGED
 from results.store import Run
 
 MOST = 12
@@ -101,20 +103,32 @@ def lacks(run: Run, cells: Sequence[Measured]) -> list[str]:
             asked.setdefault((one.cell.task, one.cell.language), set()).add(one.cell.variant.key)
     variants = {one.cell.variant.key: one for one in cells if one.cell.variant.method != "none"}
     names = {couple.either.cell.variant.key: couple.place.variant for couple in couples([], cells)}
+    file = _sweep_file(run)
+    chosen = _of_some(file)
     for (task, language), having in asked.items():
+        if task in chosen:
+            continue
         said += [f"{names[key]}, {task}, {language}: not measured yet" for key in variants if key not in having]
-    return said + _unfinished(run, cells)
+    return said + _unfinished(file.get("method", []), cells)
 
 
-def _unfinished(run: Run, cells: Sequence[Measured]) -> list[str]:
-    """Methods of the latest sweep file without any cell: a sweep that was stopped before it came to them."""
-    configs = run.configs()
-    if not configs:
-        return []
+def _sweep_file(run: Run) -> dict[str, Any]:
+    """The latest; nothing where there is none that can be read."""
     try:
-        asked = tomllib.loads(configs[-1].read_text(encoding="utf-8")).get("method", [])
-    except (OSError, ValueError):
-        return []
+        return tomllib.loads(run.configs()[-1].read_text(encoding="utf-8"))
+    except (IndexError, OSError, ValueError):
+        return {}
+
+
+def _of_some(file: Mapping[str, Any]) -> set[str]:
+    """Tasks that a sweep file has measured of some variants alone."""
+    tasks = {table["name"] for table in file.get("task", []) if table.get("only")}
+    is_chosen = "answers" in tasks or file.get("judge", {}).get("best")
+    return tasks | ({JUDGED} if is_chosen else set())
+
+
+def _unfinished(asked: Sequence[Any], cells: Sequence[Measured]) -> list[str]:
+    """Methods of a sweep file without any cell: a sweep that was stopped before it came to them."""
     there = [(one.cell.variant.method, one.cell.variant.params) for one in cells]
     return [
         f"{table['name']}: in the sweep file, not measured yet"

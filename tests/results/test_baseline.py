@@ -140,6 +140,13 @@ class TestIncomplete:
         found = self.refusal(folder)
         assert "awq 4-bit, perplexity, ko: not measured yet" in found
 
+    def test_what_a_sweep_file_has_measured_of_some_is_not_missing_from_others(self, gate_run):
+        folder = gate_run(methods=("none", "rtn"))
+        gate_run(methods=("awq",), languages=("en",))
+        (folder / "sweep-1.toml").write_text('[[task]]\nname = "perplexity"\nonly = ["rtn"]\n')
+        assert "zeroshot, ko: not measured yet" in self.refusal(folder)
+        assert "perplexity" not in self.refusal(folder)
+
     def test_a_method_of_the_sweep_file_without_a_cell(self, gate_run):
         folder = gate_run(methods=("none", "rtn"))
         (folder / "sweep-1.toml").write_text('[[method]]\nname = "rtn"\nbits = 4\n[[method]]\nname = "gptq"\n')
