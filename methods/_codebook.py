@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from methods._kmeans import Row, exact, histogram, lloyd, refine
+from methods._kmeans import Row, exact, histogram, refine
 
 HALF = torch.finfo(torch.float16)
 SOLVERS = ("histogram", "exact")
@@ -58,7 +58,7 @@ def centroids(weight: Tensor, importance: Tensor, k: int, solver: str) -> Tensor
     row = Row.sorted(weight, importance)
     if solver == "exact":
         return row.means(exact(row, k))
-    return row.means(refine(row, lloyd(row, histogram(row, k))))
+    return row.means(refine(row, histogram(row, k)))
 
 
 def _stored(table: Tensor) -> Tensor:
