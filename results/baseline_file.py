@@ -24,6 +24,7 @@ from results.comparison_cells import Measured
 from results.environment import Environment
 from results.estimate import Estimate
 from results.files import replace
+from results.lines import read_json
 
 SCHEMA = 1
 SAVE = "Save one with: langgap baseline save RUN --out FILE"
@@ -191,7 +192,7 @@ def _value(path: Path, number: int, line: bytes) -> dict[str, Any]:
     """One line, whole and unaltered."""
     content, mark, digest = line.rpartition(b',"digest":"')
     try:
-        value = json.loads(line)
+        value = read_json(line)
     except ValueError:
         raise BaselineError(
             f"'{path}', line {number}: cut short or damaged, no JSON. Take the file from git again."

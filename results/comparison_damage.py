@@ -120,17 +120,6 @@ class Damage(NamedTuple):
     """The same on the other side."""
 
 
-class _Everything(dict[int, list[int]]):
-    """Number of items -> their places, each made once."""
-
-    def __missing__(self, count: int) -> list[int]:
-        self[count] = list(range(count))
-        return self[count]
-
-
-EVERYTHING = _Everything()
-
-
 def side(cell: Measured, anchored: bool = False) -> Side:
     return Side(cell.ids, cell.groups, cell.anchored if anchored else cell.columns, cell.matrices)
 
@@ -146,13 +135,14 @@ def pair(languages: Sequence[Sequence[Term]], scale: Scale, windows: bool = Fals
     counts = []
     for terms in languages:
         sides = [one for term in terms for one in (term.q, term.o) if one is not None]
-        for one in sides:
-            if lacking := [name for name in names if name not in one.columns]:
-                raise NotComparable(f"the items keep no {' and no '.join(lacking)}")
+        whole = [_matrix(one, names) for one in sides]
         chosen, lacking_items, extra = _shared(sides)
-        every = chosen[0] is EVERYTHING[len(sides[0].ids)]
-        groups.append(sides[0].groups if every else [sides[0].groups[i] for i in chosen[0]])
-        rows.append([_pick(one, names, at) for one, at in zip(sides, chosen, strict=True)])
+        if chosen is None:
+            groups.append(sides[0].groups)
+            rows.append(whole)
+        else:
+            groups.append([sides[0].groups[i] for i in chosen[0]])
+            rows.append([one[at] for one, at in zip(whole, chosen, strict=True)])
         counts.append((lacking_items, extra))
     if len(languages) == 2:
         rows, groups = _parallel(rows, groups)
@@ -197,28 +187,34 @@ def _computed(paired: Sequence[Paired]) -> list[Damage | NotComparable]:
     with np.errstate(divide="ignore", invalid="ignore"):
         sides = lost.values(sums)
         if windows:
-            contrasts = [block_contrast(influences(lost, one), np.ones(clusters)) for one in columns]
+            blocks = [block_contrast(influences(lost, one), np.ones(clusters)) for one in columns]
+            contrasts = [replace(of, n=one.items) for of, one in zip(blocks, paired, strict=True)]
         else:
-            pairs = zip(*(of.tolist() for of in delete_one(lost, columns)), strict=True)
-            contrasts = [Contrast(value, se, clusters - 1, clusters, "jackknife") for value, se in pairs]
+            pairs = zip(*(of.tolist() for of in delete_one(lost, columns)), paired, strict=True)
+            contrasts = [
+                Contrast(value, se, clusters - 1, clusters, "jackknife", one.items) for value, se, one in pairs
+            ]
     is_based = np.all([o > 0 for _, o in sides], axis=0).tolist() if lost.scale.relative else [True] * len(paired)
     found: list[Damage | NotComparable] = []
-    for one, contrast, based, q, o in zip(paired, contrasts, is_based, *map(np.ndarray.tolist, sides[0]), strict=True):
+    for contrast, based, q, o in zip(contrasts, is_based, *map(np.ndarray.tolist, sides[0]), strict=True):
         if not based:
             found.append(NotComparable(NO_BASE))
         elif not (math.isfinite(contrast.value) and math.isfinite(contrast.se)):
             names = " or ".join(name for name in (lost.scale.fold.numerator, lost.scale.fold.denominator) if name)
             found.append(NotComparable(f"the items' {names} add up to nothing once a passage is left out"))
         else:
-            found.append(Damage(replace(contrast, n=one.items), q, o))
+            found.append(Damage(contrast, q, o))
     return found
 
 
-def _shared(sides: Sequence[Side]) -> tuple[list[list[int]], int, int]:
-    """Where each side has the items that all have, in one order; and how many the first lacks, and has alone."""
+def _shared(sides: Sequence[Side]) -> tuple[list[list[int]] | None, int, int]:
+    """Where each side has the items that all have, in one order; and how many the first lacks, and has alone.
+
+    None where all have the same items in the same order.
+    """
     first = sides[0]
-    if all(one.ids == first.ids for one in sides[1:]):
-        return [EVERYTHING[len(first.ids)]] * len(sides), 0, 0
+    if all(one.ids == first.ids for one in sides):
+        return None, 0, 0
     places = [{name: i for i, name in enumerate(one.ids)} for one in sides]
     common = [name for name in first.ids if all(name in of for of in places)]
     others = set().union(*(of.keys() for of in places[1:]))
@@ -226,16 +222,21 @@ def _shared(sides: Sequence[Side]) -> tuple[list[list[int]], int, int]:
     return [[of[name] for name in common] for of in places], len(others - places[0].keys()), extra
 
 
-def _pick(one: Side, names: Sequence[str], at: Sequence[int]) -> Array:
-    """Float ``(n, 2)``: numerator and denominator of the chosen items; the denominator 1 where items are counted."""
+def _matrix(one: Side, names: Sequence[str]) -> Array:
+    """Float ``(n, 2)``: numerator and denominator of the items; the denominator 1 where items are counted.
+
+    Raises NotComparable where the side lacks one of the two.
+    """
     key = (id(one.columns), *names)
-    whole = one.made.get(key) if one.made is not None else None
-    if whole is None:
+    found = one.made.get(key) if one.made is not None else None
+    if found is None:
+        if lacking := [name for name in names if name not in one.columns]:
+            raise NotComparable(f"the items keep no {' and no '.join(lacking)}")
         chosen = [one.columns[name] for name in names]
-        whole = np.array([chosen[0], chosen[1] if len(chosen) > 1 else [1.0] * len(one.ids)], dtype=float).T
+        found = np.array([chosen[0], chosen[1] if len(chosen) > 1 else [1.0] * len(one.ids)], dtype=float).T
         if one.made is not None:
-            one.made[key] = whole
-    return whole if len(at) == len(whole) and at is EVERYTHING[len(at)] else whole[at]
+            one.made[key] = found
+    return found
 
 
 def _parallel(rows: list[list[Array]], groups: list[Sequence[str]]) -> tuple[list[list[Array]], list[Sequence[str]]]:

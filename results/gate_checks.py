@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from results.comparison import Mismatch, mismatches
-from results.comparison_cells import Couple, Measured, Place, setting
+from results.comparison_cells import Couple, Measured, Place
 from results.comparison_damage import (
     Damage,
     NotComparable,
@@ -62,16 +62,16 @@ class Cells:
         for couple in found:
             for when, cell in (("run", couple.found), ("baseline", couple.expected)):
                 if cell is not None and couple.place.method == "none" and cell.status == "ok":
-                    self._none.setdefault((*setting(cell.cell), couple.place.language), {})[when] = cell
+                    self._none.setdefault((*cell.setting, couple.place.language), {})[when] = cell
             if couple.place.language == ENGLISH:
-                self._english[couple.place.variant, *setting(couple.either.cell)] = couple
+                self._english[couple.place.variant, *couple.either.setting] = couple
         self.has_none = any(of.get("run") for of in self._none.values())
 
     def english(self, couple: Couple) -> Couple | None:
-        return self._english.get((couple.place.variant, *setting(couple.either.cell)))
+        return self._english.get((couple.place.variant, *couple.either.setting))
 
     def none(self, one: Measured, when: str) -> Measured | None:
-        return self._none.get((*setting(one.cell), one.cell.language), {}).get(when)
+        return self._none.get((*one.setting, one.cell.language), {}).get(when)
 
     def obstacle(self, couple: Couple, rule: Rule) -> str:
         """Why a couple cannot be compared under a rule; empty where it can."""

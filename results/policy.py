@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,10 +89,16 @@ class Rule:
         if self.gap and language in (ENGLISH, "und"):
             return False
         return (
-            fnmatchcase(task, self.task)
-            and fnmatchcase(language, self.language)
-            and any(fnmatchcase(method, self.method) for method in methods)
+            _fits(task, self.task)
+            and _fits(language, self.language)
+            and any(_fits(method, self.method) for method in methods)
         )
+
+
+@lru_cache(maxsize=4096)
+def _fits(name: str, pattern: str) -> bool:
+    """Thousands of cells have few names, and every rule asks each of them."""
+    return fnmatchcase(name, pattern)
 
 
 @dataclass(frozen=True)
@@ -269,7 +276,7 @@ def _between(rules: Sequence[tuple[str, Rule]]) -> list[str]:
             if not other.gap
             and other.against == rule.against
             and order[other.tier] >= order[rule.tier]
-            and fnmatchcase(ENGLISH, other.language)
+            and _fits(ENGLISH, other.language)
             and all(getattr(other, name) in ("*", getattr(rule, name)) for name in ("task", "method"))
             and _bounds(other, rule)
         )
