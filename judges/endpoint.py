@@ -13,7 +13,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -21,6 +20,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
+from judges.posting import Poster
 from judges.problems import JudgingError
 from judges.prompts import Prompt
 from judges.reply import Reply, count_of, read_reply, text_of
@@ -123,17 +123,16 @@ class Client:
                 f"not set. Set it (any word does for a server that asks for none): export {endpoint.key_variable}=..."
             )
         self._answered = False
-        self._slots = threading.BoundedSemaphore(concurrency) if concurrency else nullcontext()
+        self._concurrency = concurrency
         self._lock = threading.Lock()
         self._not_before = 0.0
+        self._made: Poster | None = None
 
     def complete(self, body: dict[str, Any]) -> Reply:
         """One reply. Raises CallFailed with the reason, BudgetReached, or JudgingError where no call can succeed."""
 
-        def send(api: Any) -> Reply:
-            with self._slots:
-                reply = api.post("/chat/completions", content=content, cast_to=bytes)
-            return read_reply(reply)
+        def send() -> Reply:
+            return read_reply(self._poster.post("/chat/completions", content))
 
         content = request_content(body)
         bound = self.spending.bound(len(content), self.endpoint.decoding.max_tokens)
@@ -144,9 +143,9 @@ class Client:
 
         Raises as ``complete``. It is tried again after a failure that may hide a success.
         """
-        return self._insist(send, Spending(Budget()), 0.0)
+        return self._insist(lambda: send(self._openai), Spending(Budget()), 0.0)
 
-    def _insist(self, send: Callable[[Any], T], spending: Spending, bound: float) -> T:
+    def _insist(self, send: Callable[[], T], spending: Spending, bound: float) -> T:
         """What the first try brings that fails not; every try counts against the budget."""
         reasons: list[str] = []
         for number in range(self.endpoint.tries):
@@ -185,17 +184,17 @@ class Client:
             return datetime.fromtimestamp(seconds, UTC).date().isoformat()
         return text_of(date)
 
-    def _try(self, send: Callable[[Any], T]) -> T:
+    def _try(self, send: Callable[[], T]) -> T:
         import openai
 
         try:
-            return send(self._openai)
-        except openai.APITimeoutError:
-            limit = self.endpoint.timeout_seconds
-            raise _TryFailed(f"no answer within {limit:g} seconds", billed=True) from None
+            return send()
         except openai.APIConnectionError as error:
-            cause = error.__cause__ or error
-            raise _TryFailed(f"the connection failed ({self._clean(cause)})", billed=True) from None
+            cause = _first_cause(error)
+            told = f"the connection failed ({self._clean(cause)})"
+            if isinstance(error, openai.APITimeoutError) and not _is_broken(cause):
+                told = f"no answer within {self.endpoint.timeout_seconds:g} seconds"
+            raise _TryFailed(told, billed=True) from None
         except openai.APIStatusError as error:
             raise self._status_error(error) from None
         except ValueError as error:
@@ -245,6 +244,13 @@ class Client:
             return bound
         return self.spending.prices.cost(reply.input_tokens, reply.output_tokens)
 
+    @property
+    def _poster(self) -> Poster:
+        with self._lock:  # threads come here together, and one event loop is enough
+            if self._made is None:
+                self._made = Poster(self.endpoint.base_url, self._key, self.endpoint.timeout_seconds, self._concurrency)
+            return self._made
+
     @cached_property
     def _openai(self) -> Any:
         import openai
@@ -255,6 +261,19 @@ class Client:
             timeout=self.endpoint.timeout_seconds,
             max_retries=0,
         )
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _is_broken(cause: BaseException) -> bool:
+    """Whether a connection was refused or lost, which openai's asynchronous client calls a timeout too."""
+    from aiohttp import ClientConnectionError
+
+    return isinstance(cause, OSError | ClientConnectionError) and not isinstance(cause, TimeoutError)
 
 
 def request_content(body: Mapping[str, Any]) -> bytes:
