@@ -179,7 +179,7 @@ def _conversations(
 def _remembered(
     lm: LanguageModel, requests: Mapping[int, Request], folder: Path | None, count: Callable[[int], None]
 ) -> dict[int, Written]:
-    """What the model writes on each prompt: from the folder where it stands there, else written now and kept.
+    """What the model writes on each prompt: from the folder where all of its batch stands there, else written and kept.
 
     Greedy prompts of a seed above 0 are written half as many at once: another batch shape, which is all that can change
     a greedy answer.
@@ -194,9 +194,8 @@ def _remembered(
             found[place] = Written(**json.loads(path.read_text("utf-8")))
         except (OSError, ValueError, TypeError):
             continue
-    left = [place for place in requests if place not in found]
-    again = [place for place in left if requests[place].seed and not requests[place].temperature]
-    companies = [([place for place in left if place not in again], MOST_ROWS), (again, max(1, len(again) // 2))]
+    again = [place for place in requests if requests[place].seed and not requests[place].temperature]
+    companies = [([place for place in requests if place not in again], MOST_ROWS), (again, max(1, len(again) // 2))]
     for places, most in companies[: 2 if again else 1]:
 
         def keep(number: int, written: Written, places: Sequence[int] = places) -> None:
@@ -206,7 +205,8 @@ def _remembered(
                 replace(paths[place], json.dumps(asdict(written)).encode())
             count(len(found))
 
-        write(lm, [requests[place] for place in places], keep, most_rows=min(most, MOST_ROWS))
+        left = {number for number, place in enumerate(places) if place not in found}
+        write(lm, [requests[place] for place in places], keep, most_rows=min(most, MOST_ROWS), needed=left)
     return found
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
+from harness import answers
 from harness.passes import Job
 from harness.plan import readings
 from harness.variant import Outcome
@@ -135,9 +136,10 @@ def drive(jobs: Iterable[Job], pool: Pool, progress: Progress) -> Iterator[Outco
 
 
 def units(job: Job) -> list[tuple[Cell, ...]]:
-    """A job's cells in the order they are measured, those together that one forward pass serves."""
+    """A job's cells in the order they are measured, those together that one forward pass or common batches serve."""
     wanted = {cell.key for cell in job.cells}
     groups = [tuple(cell for cell in cells if cell.key in wanted) for cells in readings(job.planned)]
+    groups.append(tuple(cell for cell in job.cells if cell.task == answers.NAME))
     together = {cell.key: group for group in groups for cell in group}
     found: dict[str, tuple[Cell, ...]] = {}
     for cell in job.cells:

@@ -94,6 +94,15 @@ def test_cells_that_one_reading_serves_stay_together():
     assert sum(units(job("rtn")), ()) == job("rtn").cells
 
 
+def test_answers_in_all_languages_stay_together_for_their_rounding_depends_on_their_batches():
+    variant = Variant("m", "m", "rtn")
+    asked = tuple(Cell(variant, "answers", 1, language, "q", {"questions": "bundled"}) for language in ("en", "ko"))
+    one = job("rtn")
+    found = units(replace(one, cells=(*one.cells, *asked)))
+    assert found[-1] == asked
+    assert found[:-1] == units(one)
+
+
 def test_only_what_is_still_to_be_measured_is_in_a_unit():
     left = replace(job("rtn"), cells=job("rtn").cells[2:4])
     assert [len(unit) for unit in units(left)] == [1, 1]
