@@ -270,7 +270,7 @@ class Run:
     def _path(self, kind: str, key: str, digest: str) -> Path:
         # The digest in the name keeps a second measurement from overwriting samples that a record still points at.
         name = key if kind == ANSWERS else f"{key}-{digest[:8]}"
-        return self.folder / kind / key[:2] / f"{name}.jsonl"
+        return self.folder / f"{kind}/{key[:2]}/{name}.jsonl"
 
     def _require_write(self) -> None:
         if not self._write:
