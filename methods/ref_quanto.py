@@ -6,6 +6,7 @@ Source: huggingface/optimum-quanto 0.2.7. Reads no data.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -54,7 +55,7 @@ class Quanto(Reference):
 
 def _parts(weight: Any) -> dict[str, Any]:
     """A quantized weight's tensors by the names they have in quanto's state dict."""
-    if hasattr(weight, "weight_qbits_tensor"):  # 4 bits of bfloat16 in the order of a kernel
+    with suppress(AttributeError, NotImplementedError):  # only what lies in the order of a kernel has another
         weight = weight.weight_qbits_tensor()
     data = weight._data
     found = {"weight._data": data} if type(data).__name__ == "Tensor" else {"weight._data._data": data._data}
