@@ -25,8 +25,8 @@ import numpy as np
 from results.baseline import first
 from results.baseline_file import Change, write_baseline
 from results.cell import Cell, Variant
-from results.comparison_cells import Place
-from results.comparison_damage import NotComparable, Scale, Side, Term, damages, pair
+from results.comparison_cells import Place, Side
+from results.comparison_damage import NotComparable, Scale, Term, damages, pair
 from results.estimate import Sample
 from results.folds import FOLDS
 from results.gate import judge

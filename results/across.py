@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from results.comparison_cells import Couple, Measured, Place, couples, from_run
-from results.comparison_damage import NotComparable, Scale, Term, damage, side
+from results.comparison_damage import NotComparable, Scale, Term, damage
 from results.estimate import Estimate
 from results.folds import FOLDS
 from results.multiplicity import holm
@@ -168,7 +168,7 @@ def _difference(run: str, couple: Couple, metrics: Sequence[str], level: float) 
         now, then = new.estimates[metric].value, old.estimates[metric].value
         return Across(run, couple.place, metric, now, then, Estimate(now - then), 0)
     windows = new.cell.params.get("protocol") == "gptq"
-    found = damage([[Term(1.0, side(new), side(old))]], Scale(FOLDS[metric], 1.0, False), windows)
+    found = damage([[Term(1.0, new.side, old.side)]], Scale(FOLDS[metric], 1.0, False), windows)
     contrast = found.contrast
     items = contrast.n or 0
     return Across(

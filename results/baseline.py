@@ -165,7 +165,8 @@ def _complete(run: Run, method: str) -> list[Measured]:
 
 
 def _anchor(before: Measured, now: Measured) -> Columns | None:
-    kept = {name: before.anchored[name] for name in now.columns if name in before.anchored}
+    anchored = before.anchored.columns
+    kept = {name: anchored[name] for name in now.columns if name in anchored}
     return None if kept == dict(now.columns) or len(kept) < len(now.columns) else kept
 
 

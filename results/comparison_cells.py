@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from results.again import asks_again
 from results.cell import Cell, Scalar, Variant
@@ -18,6 +18,16 @@ from results.store import Run, without_collector
 
 Columns = Mapping[str, tuple[float, ...]]
 """Quantity -> one value per item."""
+
+
+class Side(NamedTuple):
+    """One measurement's items and sums: a run's cell, a baseline's, or a baseline's as it was accepted first."""
+
+    ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    columns: Columns
+    made: dict[tuple[str, ...], Any] | None = None
+    """Matrices made of these columns before: many rules ask for the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +50,14 @@ class Measured:
     anchor: Columns | None = None
     """The columns that were accepted first, on the same items; None where they are the present ones, and in a run."""
 
-    matrices: dict[tuple[object, ...], Any] = field(default_factory=dict, init=False, repr=False)
-    """What was computed of the columns; kept, for many rules ask for the same."""
+    @cached_property
+    def side(self) -> Side:
+        return Side(self.ids, self.groups, self.columns, {})
 
-    @property
-    def anchored(self) -> Columns:
-        return self.columns if self.anchor is None else self.anchor
+    @cached_property
+    def anchored(self) -> Side:
+        """As it was accepted first."""
+        return self.side if self.anchor is None else Side(self.ids, self.groups, self.anchor, {})
 
     @cached_property
     def setting(self) -> tuple[object, ...]:

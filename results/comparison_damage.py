@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from results.comparison_cells import Columns, Measured
+from results.comparison_cells import Side
 from results.folds import Fold
 from results.resampling import block_contrast
 from results.statistics import Array, Contrast, delete_one, influences
@@ -36,16 +36,6 @@ NO_BASE = "a relative margin needs something above 0 to be relative to; give `ma
 
 class NotComparable(ValueError):
     """Why two cells have no damage: a sentence to stand beside a rule."""
-
-
-class Side(NamedTuple):
-    """One measurement's items and sums: a run's cell, a baseline's, or a baseline's as it was accepted first."""
-
-    ids: tuple[str, ...]
-    groups: tuple[str, ...]
-    columns: Columns
-    made: dict[tuple[object, ...], Array] | None = None
-    """Matrices made of these columns before: many rules ask for the same."""
 
 
 class Term(NamedTuple):
@@ -118,10 +108,6 @@ class Damage(NamedTuple):
     """The metric in the run, on the items that were paired."""
     reference: float
     """The same on the other side."""
-
-
-def side(cell: Measured, anchored: bool = False) -> Side:
-    return Side(cell.ids, cell.groups, cell.anchored if anchored else cell.columns, cell.matrices)
 
 
 def pair(languages: Sequence[Sequence[Term]], scale: Scale, windows: bool = False) -> Paired:
@@ -227,7 +213,7 @@ def _matrix(one: Side, names: Sequence[str]) -> Array:
 
     Raises NotComparable where the side lacks one of the two.
     """
-    key = (id(one.columns), *names)
+    key = tuple(names)
     found = one.made.get(key) if one.made is not None else None
     if found is None:
         if lacking := [name for name in names if name not in one.columns]:

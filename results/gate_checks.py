@@ -6,17 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from results.comparison import Mismatch, mismatches
-from results.comparison_cells import Couple, Measured, Place
+from results.comparison_cells import Couple, Measured, Place, Side
 from results.comparison_damage import (
     Damage,
     NotComparable,
     Paired,
     Scale,
-    Side,
     Term,
     damages,
     pair,
-    side,
     tested,
 )
 from results.folds import FOLDS
@@ -101,11 +99,12 @@ def find(policy: Policy, cells: Cells) -> tuple[list[Found], list[str]]:
         elif not met:
             nowhere = Place("(no variant)", rule.method, rule.task, rule.language)
             checks.append(Found(rule, nowhere, missing="no cell of baseline or run meets this rule"))
+        scale = Scale(FOLDS[rule.metric], rule.sign, rule.relative) if rule.is_paired else None
         for couple in met:
             if couple.expected is None and rule.against != "none":
                 new[str(couple.place)] = new.get(str(couple.place), 0) + 1
                 continue
-            checks.append(_check(rule, couple, cells))
+            checks.append(_check(rule, scale, couple, cells))
     left += [f"{place}: not in the baseline; `langgap baseline update` adds it" for place in new]
     return _computed(checks), left
 
@@ -129,11 +128,11 @@ def _applies(rule: Rule, couple: Couple) -> bool:
     return any(one is not None and rule.metric in one.estimates for one in (couple.expected, couple.found))
 
 
-def _check(rule: Rule, couple: Couple, cells: Cells) -> Found:
+def _check(rule: Rule, scale: Scale | None, couple: Couple, cells: Cells) -> Found:
     if reason := cells.obstacle(couple, rule):
         return Found(rule, couple.place, missing=reason)
     try:
-        return _paired(rule, couple, cells) if rule.is_paired else _exact(rule, couple, cells)
+        return _paired(rule, scale, couple, cells) if scale is not None else _exact(rule, couple, cells)
     except NotComparable as error:
         return Found(rule, couple.place, missing=str(error))
 
@@ -148,7 +147,7 @@ def _exact(rule: Rule, couple: Couple, cells: Cells) -> Found:
     return Found(rule, couple.place, Contrast(lost, 0.0, 0, 1, "none"), True, value=now, reference=then)
 
 
-def _paired(rule: Rule, couple: Couple, cells: Cells) -> Found:
+def _paired(rule: Rule, scale: Scale, couple: Couple, cells: Cells) -> Found:
     english = cells.english(couple) if rule.gap else None
     if rule.gap:
         if english is None:
@@ -159,7 +158,6 @@ def _paired(rule: Rule, couple: Couple, cells: Cells) -> Found:
     if windows and rule.gap:
         raise NotComparable("windows of joined text are not parallel between languages")
     of = [couple] if english is None else [couple, english]
-    scale = Scale(FOLDS[rule.metric], rule.sign, rule.relative)
     paired = pair([_terms(rule, one, cells) for one in of], scale, windows)
     return Found(rule, couple.place, items=paired.items, lacking=paired.lacking, paired=paired)
 
@@ -170,12 +168,12 @@ def _terms(rule: Rule, couple: Couple, cells: Cells) -> list[Term]:
     if rule.against == "baseline":
         if then is None:
             raise NotComparable(f"{couple.place}: not in the baseline")
-        return [Term(1.0, side(now), side(then))]
-    terms = [Term(1.0, side(now), _none(rule, now, cells, "run"))]
+        return [Term(1.0, now.side, then.side)]
+    terms = [Term(1.0, now.side, _none(rule, now, cells, "run"))]
     if rule.against == "anchor":
         if then is None:
             raise NotComparable(f"{couple.place}: not in the baseline")
-        terms.append(Term(-1.0, side(then, anchored=True), _none(rule, then, cells, "baseline")))
+        terms.append(Term(-1.0, then.anchored, _none(rule, then, cells, "baseline")))
     return terms
 
 
@@ -186,7 +184,7 @@ def _none(rule: Rule, one: Measured, cells: Cells, when: str) -> Side | None:
     if none is None:
         where = "the run" if when == "run" else "the baseline"
         raise NotComparable(f"{where} has no finished cell of `none` here, which this rule counts from")
-    return side(none, anchored=when == "baseline")
+    return none.anchored if when == "baseline" else none.side
 
 
 def _name(rule: Rule) -> str:

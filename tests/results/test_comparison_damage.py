@@ -5,17 +5,15 @@ import pytest
 from scipy import stats
 
 from results import gap as gaps
-from results.comparison_cells import from_run
+from results.comparison_cells import Side, from_run
 from results.comparison_damage import (
     NotComparable,
     Scale,
-    Side,
     Term,
     damage,
     damages,
     pair,
     passages_needed,
-    side,
     swapped_values,
 )
 from results.folds import FOLDS
@@ -62,7 +60,7 @@ def test_of_two_languages_equals_the_gap(gate_run):
     }
     groups, _ = gaps.match({"ko": by_group["rtn", "ko"], "en": by_group["rtn", "en"]})
     ko, en = (gaps.pair(code, by_group["rtn", code], by_group["none", code], groups) for code in ("ko", "en"))
-    found = damage([[Term(1, side(cells["rtn", code]), side(cells["none", code]))] for code in ("ko", "en")], BITS)
+    found = damage([[Term(1, cells["rtn", code].side, cells["none", code].side)] for code in ("ko", "en")], BITS)
     expected = gaps.gap([ko], [en]).headline
     assert found.contrast.value == pytest.approx(expected.value)
     assert found.contrast.se == pytest.approx(expected.se)
