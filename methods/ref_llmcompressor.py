@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 PATTERNS = {"unstructured": "0:0", "2:4": "2:4", "4:8": "4:8"}
 
 
+SANDWICHED = [
+    (["re:.*q_proj", "re:.*k_proj", "re:.*v_proj"], "re:.*input_layernorm"),
+    (["re:.*gate_proj", "re:.*up_proj"], "re:.*pre_feedforward_layernorm"),
+]
+"""Which layers read which norm in Gemma 2 and 3. SmoothQuant's own table lacks these norms and breaks such models."""
+
+
 @dataclass(frozen=True)
 class LlmCompressor(Reference):
     """Runs one of llm-compressor's recipes on the sweep's calibration tokens; reads its checkpoint back."""
@@ -60,12 +67,13 @@ class LlmCompressor(Reference):
         if job.device == "cpu":  # it pins host memory for a device that is not there
             IntermediatesCache._pin_intermediate = lambda self, intermediate: intermediate
         model, tokens = load_model(job), job.tokens()
+        sandwiched = any(name.endswith("pre_feedforward_layernorm") for name, _ in model.named_modules())
         data = {"input_ids": tokens.tolist(), "attention_mask": torch.ones_like(tokens).tolist()}
         with job:
             oneshot(
                 model=model,
                 dataset=Dataset.from_dict(data),
-                recipe=self._recipe(job.ignore),
+                recipe=self._recipe(job.ignore, sandwiched),
                 max_seq_length=tokens.shape[1],
                 num_calibration_samples=len(tokens),
                 shuffle_calibration_samples=False,
@@ -73,8 +81,11 @@ class LlmCompressor(Reference):
         model.save_pretrained(job.checkpoint, save_compressed=True)
         if self.format == "smoothquant_w8a8":
             job.note("activations", "its 8-bit activations are not in these numbers: only weights are read back")
+            if sandwiched:
+                job.note("patched", "told which norm precedes the MLP; it would scale the one after attention")
 
-    def _recipe(self, ignore: list[str]) -> list[Any]:
+    def _recipe(self, ignore: list[str], sandwiched: bool = False) -> list[Any]:
+        """``sandwiched``: a block has norms after attention and MLP too, as Gemma 2 and 3 have."""
         from llmcompressor.modifiers.pruning.sparsegpt import SparseGPTModifier
         from llmcompressor.modifiers.pruning.wanda import WandaPruningModifier
         from llmcompressor.modifiers.quantization import GPTQModifier, QuantizationModifier
@@ -89,7 +100,8 @@ class LlmCompressor(Reference):
         if self.format == "awq":
             return [AWQModifier(), QuantizationModifier(config_groups=self._groups(), ignore=left)]
         if self.format == "smoothquant_w8a8":
-            return [SmoothQuantModifier(), GPTQModifier(targets="Linear", scheme="W8A8", ignore=left)]
+            smooth = SmoothQuantModifier(mappings=SANDWICHED) if sandwiched else SmoothQuantModifier()
+            return [smooth, GPTQModifier(targets="Linear", scheme="W8A8", ignore=left)]
         pruning = SparseGPTModifier if self.format == "sparsegpt" else WandaPruningModifier
         return [pruning(sparsity=self.sparsity, mask_structure=PATTERNS[self.pattern], ignore=["re:.*lm_head"])]
 
