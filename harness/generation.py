@@ -15,7 +15,7 @@ asked beside it, and for every variant of a model, whose answers are thereby ali
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,7 +70,7 @@ def write(
     finished: Callable[[int, Written], None],
     cache_bytes: int | None = None,
     most_rows: int = MOST_ROWS,
-    needed: Collection[int] | None = None,
+    needed: Set[int] | None = None,
 ) -> None:
     """Write on all prompts; ``finished(place, written)`` is called for each as soon as it ends.
 
@@ -82,7 +82,7 @@ def write(
     on_gpu = lm.device.startswith("cuda")
     budget = cache_bytes or (CUDA_CACHE_BYTES if on_gpu else CACHE_BYTES)
     for places in _batches(requests, max(1, budget // _token_bytes(lm)), most_rows):
-        if needed is not None and not any(place in needed for place in places):
+        if needed is not None and needed.isdisjoint(places):
             continue
         rows = [_Row(place, requests[place]) for place in places]
         with torch.inference_mode():

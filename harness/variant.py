@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -104,13 +104,20 @@ def run_variant(job: Job, progress: Progress) -> Iterator[Outcome]:
         seconds = {}
 
 
+def answered_together(cells: Iterable[Cell]) -> tuple[Cell, ...]:
+    """Those of a variant's cells whose questions are asked in common batches, in all languages."""
+    from harness import answers
+
+    return tuple(cell for cell in cells if cell.task == answers.NAME)
+
+
 def _write_ahead(
     lm: LanguageModel, cells: Sequence[Cell], answers: Path, progress: Progress
 ) -> dict[str, dict[str, float]]:
     """Answer the questions of several cells in common batches. Cell key -> the seconds that are its share of it."""
     from harness import answers as task
 
-    asking = [cell for cell in cells if cell.task == task.NAME]
+    asking = answered_together(cells)
     if len(asking) < 2:
         return {}
     seconds: dict[str, float] = {}

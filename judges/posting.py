@@ -1,7 +1,6 @@
 """Posting many requests at once: openai's asynchronous client on aiohttp, called from ordinary threads.
 
 One thread runs the event loop for all, and sends the next request as soon as a reply is there, whoever waits for it.
-With 16 requests in flight one takes an eighth less processor time than by the synchronous client.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class Poster:
             max_retries=0,
             http_client=openai.DefaultAioHttpClient(timeout=timeout_seconds),
         )
-        self._finalizer = weakref.finalize(self, _end, self._loop, self._thread, self._api)
+        weakref.finalize(self, _end, self._loop, self._thread, self._api)
 
     def post(self, path: str, content: bytes) -> bytes:
         """The reply's body. Raises as the ``openai`` client does."""

@@ -145,18 +145,14 @@ def _best_of(sums: Sequence[Tensor], k: int, span: int) -> Tensor:
     sums = [total.t().contiguous() for total in sums]
     edges, rows = sums[0].shape
 
-    def reaching(level: Tensor) -> Tensor:
-        """``(span + M + 1, R)``: span times the first edge, then all."""
-        return torch.cat([level[:1].expand(span, -1), level])
-
     def before(level: Tensor) -> Tensor:
         """``(span + 1, M + 1, R)``: [d, j, r] is ``level`` at edge j - span + d, or at the first edge."""
-        return reaching(level).as_strided((span + 1, edges, rows), (rows, rows, 1))
+        return torch.cat([level[:1].expand(span, -1), level]).unfold(0, edges, 1).mT
 
-    starts = [reaching(total) for total in sums]
+    starts = [before(total) for total in sums]
     cost = torch.empty(span + 1, edges, rows, device=sums[0].device)
-    for d in range(span + 1):
-        cost[d] = _cost(*(total - start[d : d + edges] for total, start in zip(sums, starts, strict=True)))
+    for d in range(span + 1):  # one at a time, for in float64 all together would leave the cache
+        cost[d] = _cost(*(total - start[d] for total, start in zip(sums, starts, strict=True)))
     best = [_cost(*sums).float()]
     both = torch.empty_like(cost)
     for _ in range(k - 2):

@@ -9,19 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from methods._blocks import FAMILIES
 from methods._reference import Reference, load_model
 
 if TYPE_CHECKING:
     from methods._worker_child import Job
 
 PATTERNS = {"unstructured": "0:0", "2:4": "2:4", "4:8": "4:8"}
-
-
-SANDWICHED = [
-    (["re:.*q_proj", "re:.*k_proj", "re:.*v_proj"], "re:.*input_layernorm"),
-    (["re:.*gate_proj", "re:.*up_proj"], "re:.*pre_feedforward_layernorm"),
-]
-"""Which layers read which norm in Gemma 2 and 3. SmoothQuant's own table lacks these norms and breaks such models."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +61,13 @@ class LlmCompressor(Reference):
         if job.device == "cpu":  # it pins host memory for a device that is not there
             IntermediatesCache._pin_intermediate = lambda self, intermediate: intermediate
         model, tokens = load_model(job), job.tokens()
-        sandwiched = any(name.endswith("pre_feedforward_layernorm") for name, _ in model.named_modules())
+        norms = _norms(model.config.model_type) if self.format == "smoothquant_w8a8" else None
         data = {"input_ids": tokens.tolist(), "attention_mask": torch.ones_like(tokens).tolist()}
         with job:
             oneshot(
                 model=model,
                 dataset=Dataset.from_dict(data),
-                recipe=self._recipe(job.ignore, sandwiched),
+                recipe=self._recipe(job.ignore, norms),
                 max_seq_length=tokens.shape[1],
                 num_calibration_samples=len(tokens),
                 shuffle_calibration_samples=False,
@@ -81,11 +75,10 @@ class LlmCompressor(Reference):
         model.save_pretrained(job.checkpoint, save_compressed=True)
         if self.format == "smoothquant_w8a8":
             job.note("activations", "its 8-bit activations are not in these numbers: only weights are read back")
-            if sandwiched:
-                job.note("patched", "told which norm precedes the MLP; it would scale the one after attention")
+        if norms:
+            job.note("patched", "told which norm each linear reads; its own table does not know Gemma's")
 
-    def _recipe(self, ignore: list[str], sandwiched: bool = False) -> list[Any]:
-        """``sandwiched``: a block has norms after attention and MLP too, as Gemma 2 and 3 have."""
+    def _recipe(self, ignore: list[str], norms: list[tuple[list[str], str]] | None) -> list[Any]:
         from llmcompressor.modifiers.pruning.sparsegpt import SparseGPTModifier
         from llmcompressor.modifiers.pruning.wanda import WandaPruningModifier
         from llmcompressor.modifiers.quantization import GPTQModifier, QuantizationModifier
@@ -100,8 +93,7 @@ class LlmCompressor(Reference):
         if self.format == "awq":
             return [AWQModifier(), QuantizationModifier(config_groups=self._groups(), ignore=left)]
         if self.format == "smoothquant_w8a8":
-            smooth = SmoothQuantModifier(mappings=SANDWICHED) if sandwiched else SmoothQuantModifier()
-            return [smooth, GPTQModifier(targets="Linear", scheme="W8A8", ignore=left)]
+            return [SmoothQuantModifier(mappings=norms), GPTQModifier(targets="Linear", scheme="W8A8", ignore=left)]
         pruning = SparseGPTModifier if self.format == "sparsegpt" else WandaPruningModifier
         return [pruning(sparsity=self.sparsity, mask_structure=PATTERNS[self.pattern], ignore=["re:.*lm_head"])]
 
@@ -110,3 +102,14 @@ class LlmCompressor(Reference):
         weights = {"num_bits": self.bits, "type": "int", "symmetric": self.symmetric, "dynamic": False}
         weights |= {"strategy": "group", "group_size": group} if group else {"strategy": "channel"}
         return {"group_0": {"targets": ["Linear"], "weights": weights}}
+
+
+def _norms(model_type: str) -> list[tuple[list[str], str]] | None:
+    """SmoothQuant's pairs (linears, the norm they read) as the table of blocks has them; None: its own.
+
+    Its own takes the norm after attention for the one before the MLP, which destroys Gemma 2 and 3.
+    """
+    if model_type not in FAMILIES:
+        return None
+    groups = (group for group in FAMILIES[model_type].groups if group.folds_into_norm)
+    return [([f"re:.*{name}$" for name in group.linears], f"re:.*{group.fold}$") for group in groups]

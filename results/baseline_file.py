@@ -183,7 +183,7 @@ def _lines(path: Path) -> list[bytes]:
 
 def _schema(path: Path, line: bytes) -> object:
     try:
-        return json.loads(line)["langgap_baseline"]
+        return read_json(line)["langgap_baseline"]
     except (ValueError, KeyError, TypeError):
         raise BaselineError(f"'{path}' is no baseline: its first line does not say langgap_baseline. {SAVE}") from None
 

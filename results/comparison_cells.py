@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from results.again import asks_again
 from results.cell import Cell, Scalar, Variant
@@ -20,13 +20,14 @@ Columns = Mapping[str, tuple[float, ...]]
 """Quantity -> one value per item."""
 
 
-class Side(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Side:
     """One measurement's items and sums: a run's cell, a baseline's, or a baseline's as it was accepted first."""
 
     ids: tuple[str, ...]
     groups: tuple[str, ...]
     columns: Columns
-    made: dict[tuple[str, ...], Any] | None = None
+    made: dict[tuple[str, ...], Any] = field(default_factory=dict, repr=False)
     """Matrices made of these columns before: many rules ask for the same."""
 
 
@@ -52,12 +53,12 @@ class Measured:
 
     @cached_property
     def side(self) -> Side:
-        return Side(self.ids, self.groups, self.columns, {})
+        return Side(self.ids, self.groups, self.columns)
 
     @cached_property
     def anchored(self) -> Side:
         """As it was accepted first."""
-        return self.side if self.anchor is None else Side(self.ids, self.groups, self.anchor, {})
+        return self.side if self.anchor is None else Side(self.ids, self.groups, self.anchor)
 
     @cached_property
     def setting(self) -> tuple[object, ...]:

@@ -214,14 +214,12 @@ def _matrix(one: Side, names: Sequence[str]) -> Array:
     Raises NotComparable where the side lacks one of the two.
     """
     key = tuple(names)
-    found = one.made.get(key) if one.made is not None else None
-    if found is None:
+    if key not in one.made:
         if lacking := [name for name in names if name not in one.columns]:
             raise NotComparable(f"the items keep no {' and no '.join(lacking)}")
         chosen = [one.columns[name] for name in names]
-        found = np.array([chosen[0], chosen[1] if len(chosen) > 1 else [1.0] * len(one.ids)], dtype=float).T
-        if one.made is not None:
-            one.made[key] = found
+        one.made[key] = np.array([chosen[0], chosen[1] if len(chosen) > 1 else [1.0] * len(one.ids)], dtype=float).T
+    found: Array = one.made[key]
     return found
 
 

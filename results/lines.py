@@ -66,7 +66,7 @@ def sample_bytes(samples: Iterable[Sample]) -> bytes:
 
 
 def read_json(content: bytes) -> Any:
-    """What a JSON text holds, by orjson: a large run is read in a third of the time. ValueError where it is none.
+    """What a JSON text holds, by orjson, in a third of the time. ValueError where it is none.
 
     What orjson refuses, such as the escape of a lone surrogate, is left to the standard library.
     """

@@ -17,10 +17,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
-from harness import answers
 from harness.passes import Job
 from harness.plan import readings
-from harness.variant import Outcome
+from harness.variant import Outcome, answered_together
 from methods.base import Progress
 from results.cell import Cell
 from results.record import Record
@@ -139,7 +138,7 @@ def units(job: Job) -> list[tuple[Cell, ...]]:
     """A job's cells in the order they are measured, those together that one forward pass or common batches serve."""
     wanted = {cell.key for cell in job.cells}
     groups = [tuple(cell for cell in cells if cell.key in wanted) for cells in readings(job.planned)]
-    groups.append(tuple(cell for cell in job.cells if cell.task == answers.NAME))
+    groups.append(answered_together(job.cells))
     together = {cell.key: group for group in groups for cell in group}
     found: dict[str, tuple[Cell, ...]] = {}
     for cell in job.cells:
