@@ -14,7 +14,7 @@ from methods._kmeans import Row, exact, histogram, refine
 
 HALF = torch.finfo(torch.float16)
 SOLVERS = ("histogram", "exact")
-CHUNK = 2**21
+CHUNK = 2**19
 """Weights clustered at a time: about 100 bytes of memory each."""
 
 

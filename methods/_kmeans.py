@@ -26,10 +26,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-SPAN = 3
+SPAN = 2.5
 """Cells that a cluster may hold, in units of M / k, before its row is solved without a bound."""
-WINDOW = 17
-"""Sorted neighbours over which importance and spacing are averaged to cut cells."""
 TINY = torch.finfo(torch.float32).tiny
 NOTHING = torch.finfo(torch.float64).tiny
 REACH = 4
@@ -79,12 +77,12 @@ class Row(NamedTuple):
 
 
 def histogram(row: Row, k: int) -> Tensor:
-    """int64 borders ``(R, k + 1)``: the best that fall between 96 + 6 k cells."""
-    cells = 96 + 6 * k
+    """int64 borders ``(R, k + 1)``: the best that fall between 128 + 6 k cells."""
+    cells = 128 + 6 * k
     edges = _cell_edges(row, cells)
     sums = [total.gather(1, edges) for total in row.sums]
     all_cells = edges.shape[1] - 1
-    span = min(all_cells, SPAN * cells // k)
+    span = min(all_cells, int(SPAN * cells / k))
     borders = _best_borders(sums, k, span)
     wide = (borders.diff(dim=1)[:, 1:] >= span).any(1)  # these rows may want a wider cluster
     if span < all_cells and bool(wide.any()):
@@ -95,35 +93,28 @@ def histogram(row: Row, k: int) -> Tensor:
 def _cell_edges(row: Row, cells: int) -> Tensor:
     """int64 ``(R, cells + 1)``: equal steps of importance^(1/3) spacing^(2/3) per weight; every weight where n is less.
 
-    Most of it smoothed over neighbours, some as it is (a single weight may matter that much), and a little of rank, so
-    that no stretch goes without a cell.
+    A little of rank is added, so that no stretch goes without a cell, and no weight counts more than a cell, as no
+    border can fall within it.
     """
     n = row.values.shape[1]
     if n <= cells:
         return torch.arange(n + 1, device=row.values.device).expand(len(row.values), -1)
     f, x = row.sums[0].diff(dim=1).float(), row.values
-    gap = torch.nn.functional.pad(x.diff(dim=1), (1, 1), mode="replicate")
+    step = x.diff(dim=1)
+    gap = torch.nn.functional.pad(step, (1, 1), mode="replicate")
     gap = (gap[:, 1:] + gap[:, :-1]) / (x[:, -1:] - x[:, :1]).clamp(min=TINY)
-    distinct = torch.nn.functional.pad(x.diff(dim=1) > 0, (1, 0), value=True)
-    measure = 0.1 * distinct / distinct.sum(1, keepdim=True)
-    for share, ff, gg in ((1.0, _smooth(f), _smooth(gap)), (0.25, f, gap)):
-        part = (ff * gg * gg).clamp_(min=0).pow_(1 / 3)
-        measure += share * part / part.sum(1, keepdim=True).clamp(min=TINY)
+    distinct = torch.nn.functional.pad(step > 0, (1, 0), value=True)
+    measure = (f * gap * gap).clamp_(min=0).pow_(1 / 3)
+    measure /= measure.sum(1, keepdim=True).clamp_(min=TINY)
+    measure += 0.2 * distinct / distinct.sum(1, keepdim=True)
+    for _ in range(2):  # what is cut off is shared out, which may lift others over the limit: rarely twice
+        measure = measure.minimum(measure.sum(1, keepdim=True) / cells)
     total = measure.cumsum(1)
     steps = torch.linspace(0, 1, cells + 1, dtype=total.dtype, device=total.device)[1:-1] * total[:, -1:]
     inner = torch.searchsorted(total, steps) + 1
     number = torch.arange(1, cells, device=inner.device)
-    apart = (inner - number).cummax(1).values + number  # no cell is empty: a weight may matter as much as many cells
+    apart = (inner - number).cummax(1).values + number  # no cell is empty
     return _with_ends(apart.minimum(n - cells + number), n)
-
-
-def _smooth(values: Tensor) -> Tensor:
-    """Means over ``WINDOW`` neighbours, fewer at the ends."""
-    n, half = values.shape[1], WINDOW // 2
-    place = torch.arange(n, device=values.device)
-    low, high = (place - half).clamp(min=0), (place + half + 1).clamp(max=n)
-    total = _prefix(values)
-    return (total[:, high] - total[:, low]) / (high - low)
 
 
 def _best_borders(sums: Sequence[Tensor], k: int, span: int) -> Tensor:

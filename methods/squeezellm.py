@@ -40,7 +40,7 @@ MOST = 0.1
 class SqueezeLlm(Compressor):
     """Non-uniform quantization: each row's own values, placed where the loss minds, and a few weights kept apart."""
 
-    code: ClassVar[int] = 3
+    code: ClassVar[int] = 4
     needs: ClassVar[frozenset[str]] = frozenset({"fisher"})
 
     bits: int = 4
