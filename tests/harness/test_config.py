@@ -285,7 +285,6 @@ class TestTheSweepsThatComeAlong:
         assert [name[:2] for name in names] == [
             ("none", None),
             ("rtn", 4),
-            ("rtn", 3),
             ("gptq", 4),
             ("awq", 4),
             ("lape_awq", 4),

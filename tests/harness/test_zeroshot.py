@@ -300,7 +300,7 @@ def test_a_family_that_went_away_since_the_plan_is_told(toy, tiny_lm):
         zeroshot.measure(tiny_lm(), toy(), "fr")
 
 
-def test_the_default_sweep_asks_24_items_and_a_smaller_limit_holds_for_them_too():
+def test_the_default_sweep_asks_16_items_and_a_smaller_limit_holds_for_them_too():
     from harness.cli import parser
     from harness.commands.sweep import read_config
 
@@ -308,7 +308,7 @@ def test_the_default_sweep_asks_24_items_and_a_smaller_limit_holds_for_them_too(
         tasks = read_config(parser().parse_args(["sweep", *options])).tasks
         return next(task.params["limit"] for task in tasks if task.name == "zeroshot")
 
-    assert (limit(), limit("--limit", "2"), limit("--limit", "100")) == (24, 2, 24)
+    assert (limit(), limit("--limit", "2"), limit("--limit", "100")) == (16, 2, 16)
 
 
 def test_evaluate_prints_a_table_of_each_task(toy, tiny_folder, tmp_path, capsys):
