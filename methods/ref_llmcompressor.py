@@ -76,7 +76,7 @@ class LlmCompressor(Reference):
         if self.format == "smoothquant_w8a8":
             job.note("activations", "its 8-bit activations are not in these numbers: only weights are read back")
         if norms:
-            job.note("patched", "told which norm each linear reads; its own table does not know Gemma's")
+            job.note("patched", "told which norm each linear reads; its own table is wrong for Gemma 2 and 3")
 
     def _recipe(self, ignore: list[str], norms: list[tuple[list[str], str]] | None) -> list[Any]:
         from llmcompressor.modifiers.pruning.sparsegpt import SparseGPTModifier

@@ -1,3 +1,5 @@
+"""A run's stored answers are judged into records, resumed call by call, and told when they cannot be."""
+
 from __future__ import annotations
 
 import io
