@@ -13,12 +13,15 @@ are computed against the scale *as stored*, rounded to its stored type first, so
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 HALF = torch.finfo(torch.float16)
+PIECE = 2**18
+"""Numbers that each thread of a CPU computes at once. What is larger than its cache waits for memory at every step."""
 
 
 class Affine(NamedTuple):
@@ -61,18 +64,21 @@ def quantize(
 
     ``low``, ``high`` ``(out, groups)``: weights beyond them are cut off, which lets the grid be finer.
     """
-    grouped = _grouped(weight, group)
-    scale, zero = _grid(grouped, bits, symmetric, low, high)
-    codes = _codes(grouped, scale, zero, bits).to(torch.uint8)
-    return Affine(codes.view(weight.shape), scale, zero.to(torch.uint8))
+    scale, zero = _grid(weight, bits, group, symmetric, low, high)
+    codes = torch.empty(weight.shape, dtype=torch.uint8, device=weight.device)
+    for rows in pieces(weight):
+        codes[rows] = _codes(_grouped(weight[rows], group), scale[rows], zero[rows], bits).flatten(1)
+    return Affine(codes, scale, zero.to(torch.uint8))
 
 
 def dequantize(affine: Affine, group: int | None) -> Tensor:
     """float32 ``(out, in)``: ``(code - zero) * scale``."""
     codes, scale, zero = affine
-    values = _grouped(codes, group)  # float32, a copy
-    values.sub_(zero.float().unsqueeze(-1)).mul_(scale.float().unsqueeze(-1))
-    return values.view(codes.shape)
+    values = torch.empty(codes.shape, device=codes.device)
+    for rows in pieces(codes):
+        piece = _grouped(codes[rows], group).sub_(zero[rows].float().unsqueeze(-1))
+        torch.mul(piece, scale[rows].float().unsqueeze(-1), out=values[rows].view_as(piece))
+    return values
 
 
 def fake(
@@ -84,26 +90,62 @@ def fake(
     high: Tensor | None = None,
 ) -> Tensor:
     """``dequantize(quantize(weight, ...), group)`` to the bit, without the detour over uint8."""
-    grouped = _grouped(weight, group)
-    scale, zero = _grid(grouped, bits, symmetric, low, high)
-    values = _codes(grouped, scale, zero, bits)
-    values.sub_(zero.unsqueeze(-1)).mul_(scale.float().unsqueeze(-1))
-    return values.view(weight.shape)
+    values = torch.empty(weight.shape, device=weight.device)
+    for rows, piece in fake_pieces(weight, bits, group, symmetric, low, high):
+        values[rows] = piece
+    return values
 
 
-def _grouped(weight: Tensor, group: int | None) -> Tensor:
-    """``(out, in)`` -> float32 ``(out, groups, group)``; a float32 weight is not copied."""
-    rows, columns = weight.shape
-    if reason := misfit(columns, group):
-        raise ValueError(f"A weight of shape ({rows}, {columns}) cannot be quantized: {reason}.")
-    return weight.float().reshape(rows, -1, group or columns)
+def fake_pieces(
+    weight: Tensor,
+    bits: int,
+    group: int | None,
+    symmetric: bool = False,
+    low: Tensor | None = None,
+    high: Tensor | None = None,
+    columns: Tensor | None = None,
+) -> Iterator[tuple[slice, Tensor]]:
+    """``fake`` by pieces: some rows, and what is left of them, a new tensor each.
+
+    ``columns (in,)``: what each column is multiplied by before, and divided by after.
+    """
+    scale, zero = _grid(weight, bits, group, symmetric, low, high, columns)
+    for rows in pieces(weight):
+        values = _codes(_grouped(weight[rows], group, columns), scale[rows], zero[rows], bits)
+        values = values.sub_(zero[rows].unsqueeze(-1)).mul_(scale[rows].float().unsqueeze(-1)).flatten(1)
+        yield rows, values if columns is None else values.div_(columns)
+
+
+def pieces(weight: Tensor) -> list[slice]:
+    """Rows that are computed at once, in turn: all of them on an accelerator."""
+    at_once = len(weight)
+    if weight.device.type == "cpu":
+        at_once = max(1, PIECE * torch.get_num_threads() // weight.shape[1])
+    return [slice(first, first + at_once) for first in range(0, len(weight), at_once)]
+
+
+def _grouped(weight: Tensor, group: int | None, columns: Tensor | None = None) -> Tensor:
+    """``(out, in)`` -> float32 ``(out, groups, group)``; a float32 weight whose columns stay is not copied."""
+    rows, width = weight.shape
+    if reason := misfit(width, group):
+        raise ValueError(f"A weight of shape ({rows}, {width}) cannot be quantized: {reason}.")
+    weight = weight.float() if columns is None else weight.float() * columns
+    return weight.reshape(rows, -1, group or width)
 
 
 def _grid(
-    grouped: Tensor, bits: int, symmetric: bool, low: Tensor | None, high: Tensor | None
+    weight: Tensor,
+    bits: int,
+    group: int | None,
+    symmetric: bool,
+    low: Tensor | None,
+    high: Tensor | None,
+    columns: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Scale as stored, and zero as float32, each ``(out, groups)``."""
-    smallest, largest = grouped.amin(-1), grouped.amax(-1)  # aminmax(dim=-1) is three times slower than the two
+    grouped = (_grouped(weight[rows], group, columns) for rows in pieces(weight))
+    ends = [(piece.amin(-1), piece.amax(-1)) for piece in grouped]  # aminmax(dim=-1) is three times slower
+    smallest, largest = (torch.cat(end) for end in zip(*ends, strict=True))
     if low is not None:
         smallest = torch.maximum(smallest, low.float())
     if high is not None:

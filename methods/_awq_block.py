@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from methods._affine import fake, misfit
+from methods._affine import fake_pieces, misfit
 from methods._awq_search import (
     Found,
     Loss,
     OutputLoss,
+    Pieces,
     candidates,
     linear_loss,
     search_clip,
@@ -45,8 +46,10 @@ class Recipe:
     clip_steps: int
     weight_scaling: bool
 
-    def quantizer(self, weight: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
-        return fake(weight, self.bits, self.group, self.symmetric, low, high)
+    def quantizer(
+        self, weight: Tensor, low: Tensor | None = None, high: Tensor | None = None, columns: Tensor | None = None
+    ) -> Pieces:
+        return fake_pieces(weight, self.bits, self.group, self.symmetric, low, high, columns)
 
 
 @dataclass

@@ -12,7 +12,7 @@ a^r is divided by w^(1-r), w the mean of the columns' |W| over their group's lar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -20,9 +20,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import linear
 
-Quantizer = Callable[..., Tensor]
-"""``quantizer(weight, low=None, high=None)`` -> what is left of ``weight``, float32 ``(rows, channels)``."""
-Loss = Callable[[Tensor], float]
+Pieces = Iterable[tuple[slice, Tensor]]
+"""A weight ``(rows, channels)`` by pieces: some rows, and their float32 values, which the reader may overwrite."""
+Quantizer = Callable[..., Pieces]
+"""``quantizer(weight, low=None, high=None, columns=None)`` -> what is left of ``weight`` (``_affine.fake_pieces``)."""
+Loss = Callable[[Pieces], float]
 """``loss(weight)``: what replacing the stacked weights by these costs."""
 
 FLOOR = 1e-4
@@ -61,7 +63,7 @@ def weight_mean(weight: Tensor, group: int | None) -> Tensor:
 
 def search_scale(weight: Tensor, pairs: Sequence[tuple[float, Tensor]], quantizer: Quantizer, loss: Loss) -> Found:
     """The pair with the least loss; among equals the first. ValueError where no loss is finite."""
-    losses = [loss(quantizer(weight * scale).div_(scale)) for _, scale in pairs]
+    losses = [loss(quantizer(weight, columns=scale)) for _, scale in pairs]
     finite = [(value, index) for index, value in enumerate(losses) if value == value and value != float("inf")]
     if not finite:
         raise ValueError("no scale gives a finite loss")
@@ -82,7 +84,7 @@ class OutputLoss:
         weights = [module.get_parameter(f"{name}.weight") for name in linears]
         self._names = [f"{name}.weight" for name in linears]
         self._rows = [len(weight) for weight in weights]
-        self._dtype = weights[0].dtype
+        self._stacked = weights[0].new_empty(sum(self._rows), weights[0].shape[1])
         self._original = self._outputs({})
 
     def _outputs(self, weights: dict[str, Tensor]) -> list[Tensor]:
@@ -93,8 +95,10 @@ class OutputLoss:
                 outputs.append(output[0] if isinstance(output, tuple) else output)
         return outputs
 
-    def __call__(self, weight: Tensor) -> float:
-        parts = weight.to(self._dtype).split(self._rows)
+    def __call__(self, weight: Pieces) -> float:
+        for rows, values in weight:
+            self._stacked[rows] = values
+        parts = self._stacked.split(self._rows)
         outputs = self._outputs(dict(zip(self._names, parts, strict=True)))
         return mean_squared_difference(outputs, self._original)
 
@@ -110,9 +114,12 @@ def direct_loss(original: Tensor, inputs: Sequence[Tensor]) -> Loss:
     The products run in the inputs' dtype, on E and not on W: rounding is relative to the error itself.
     """
     x = torch.cat([part.flatten(0, -2) for part in inputs])
+    error = torch.empty_like(original, dtype=x.dtype)
 
-    def loss(weight: Tensor) -> float:
-        change = linear(x, (weight - original).to(x.dtype))
+    def loss(weight: Pieces) -> float:
+        for rows, values in weight:
+            error[rows] = values.sub_(original[rows])
+        change = linear(x, error)
         return float(change.float().square().sum()) / change.numel()
 
     return loss
@@ -121,9 +128,12 @@ def direct_loss(original: Tensor, inputs: Sequence[Tensor]) -> Loss:
 def gram_loss(original: Tensor, gram: Tensor) -> Loss:
     """The same as ``direct_loss`` from H = mean of x x' ``(channels, channels)``: tr(E H E') / rows."""
 
-    def loss(weight: Tensor) -> float:
-        change = weight - original
-        return float((change @ gram).mul_(change).sum()) / len(change)
+    def loss(weight: Pieces) -> float:
+        total = 0.0
+        for rows, values in weight:
+            change = values.sub_(original[rows])
+            total += float((change @ gram).mul_(change).sum())
+        return total / len(original)
 
     return loss
 
@@ -151,8 +161,10 @@ def search_clip(weight: Tensor, gram: Tensor, quantizer: Quantizer, steps: int, 
     best, limit = torch.full_like(largest, torch.inf), largest.clone()
     for index in range(steps):
         bound = largest * (1 - step * index)
-        change = (quantizer(weight, low=-bound, high=bound) - weight).view(rows, groups, -1).transpose(0, 1)
-        loss = (change @ gram).mul_(change).sum(-1).T  # (rows, groups)
-        better = loss < best
-        best, limit = torch.where(better, loss, best), torch.where(better, bound, limit)
+        for some, values in quantizer(weight, low=-bound, high=bound):
+            change = values.sub_(weight[some]).view(len(values), groups, -1).transpose(0, 1)
+            loss = (change @ gram).mul_(change).sum(-1).T  # (some of the rows, groups)
+            better = loss < best[some]
+            best[some] = torch.where(better, loss, best[some])
+            limit[some] = torch.where(better, bound[some], limit[some])
     return limit

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from methods._affine import dequantize, fake, misfit, parse_granularity, quantize
+from methods import _affine
+from methods._affine import dequantize, fake, fake_pieces, misfit, parse_granularity, quantize
 
 
 def weight(rows: int = 6, columns: int = 64, seed: int = 0) -> torch.Tensor:
@@ -52,6 +53,24 @@ def test_fake_is_quantize_and_dequantize_to_the_bit(symmetric: bool, dtype: torc
     for limits in ((None, None), (low, high)):
         assert torch.equal(fake(w, 3, 16, symmetric, *limits), dequantize(quantize(w, 3, 16, symmetric, *limits), 16))
     assert torch.equal(w, before), "the weight itself must stay as it is"
+
+
+def test_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    w, columns = weight(7, 64), torch.linspace(0.3, 3, 64)
+    w[3, 16:32] *= 1e-6  # a scale too small for float16, in one piece, makes all scales float32
+    high = torch.full((7, 4), 0.9)
+
+    def found() -> tuple[torch.Tensor, ...]:
+        scaled = torch.cat([piece for _, piece in fake_pieces(w, 3, 16, False, -high, high, columns)])
+        return scaled, fake(w, 3, 16), *(packed := quantize(w, 3, 16, False, -high, high)), dequantize(packed, 16)
+
+    whole = found()
+    assert whole[3].dtype == torch.float32
+    torch.testing.assert_close(whole[0], fake(w * columns, 3, 16, False, -high, high) / columns, rtol=0, atol=0)
+    monkeypatch.setattr(_affine, "PIECE", 128)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert len(_affine.pieces(w)) == 4
+    assert all(torch.equal(now, then) for now, then in zip(found(), whole, strict=True))
 
 
 def test_limits_cut_off_and_make_the_grid_finer() -> None:

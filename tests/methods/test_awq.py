@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from methods import _awq, _awq_block, _awq_search, _moments, _walk, artifact
-from methods._affine import fake
+from methods._affine import fake, fake_pieces
 from methods._awq import search_sequences
 from methods._awq_block import Recipe, apply_scales, fold_into_norm, open_block, pack_block, search_block
 from methods._blocks import FAMILIES, family
@@ -104,14 +104,13 @@ def test_shared_heads_are_recorded_as_unscaled(tmp_path: Path, tiny_source: Make
 def test_the_gram_loss_is_the_direct_loss() -> None:
     weight, x = random(48, 32), random(3, 40, 32, seed=1)
     loss = _awq_search.gram_loss(weight, x.flatten(0, 1).T @ x.flatten(0, 1) / 120)
-    rounded = fake(weight, 3, 32)
-    expected = float((x @ (rounded - weight).T).square().mean())
-    assert loss(rounded) == pytest.approx(expected, rel=1e-5)
-    assert _awq_search.direct_loss(weight, [x])(rounded) == pytest.approx(expected, rel=1e-5)
+    expected = float((x @ (fake(weight, 3, 32) - weight).T).square().mean())
+    assert loss(fake_pieces(weight, 3, 32)) == pytest.approx(expected, rel=1e-5)
+    assert _awq_search.direct_loss(weight, [x])(fake_pieces(weight, 3, 32)) == pytest.approx(expected, rel=1e-5)
     for tokens in (8, 120):  # fewer and more tokens than channels take different forms
         part = [x.flatten(0, 1)[:tokens]]
-        expected = float((part[0] @ (rounded - weight).T).square().mean())
-        assert _awq_search.linear_loss(weight, part)(rounded) == pytest.approx(expected, rel=1e-5)
+        expected = float((part[0] @ (fake(weight, 3, 32) - weight).T).square().mean())
+        assert _awq_search.linear_loss(weight, part)(fake_pieces(weight, 3, 32)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_clip_by_gram_is_the_clip_by_tokens() -> None:
@@ -119,7 +118,7 @@ def test_the_clip_by_gram_is_the_clip_by_tokens() -> None:
     weight[:, ::9] *= 4
     parts = x.view(200, 2, 32)
     gram = torch.einsum("tgi,tgj->gij", parts, parts) / 200
-    limit = _awq_search.search_clip(weight, gram, partial(fake, bits=3, group=32), 10)
+    limit = _awq_search.search_clip(weight, gram, partial(fake_pieces, bits=3, group=32), 10)
     largest = weight.view(6, 2, 32).abs().amax(-1)
     clipped = 0
     for row in range(6):
