@@ -36,7 +36,7 @@ SEARCH = "search.json"
 """What was found, in the artifact: block -> group -> r, loss and plain rounding's loss, or why nothing was searched."""
 SHORTEST = 256
 """Tokens: sequences are not cut shorter than this to compare scales, so that attention has something to attend to."""
-VERSION = 1
+VERSION = 2
 """Raised when the same inputs would be searched with another result."""
 
 log = logging.getLogger(__name__)

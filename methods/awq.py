@@ -24,6 +24,7 @@ from methods.base import Calibration, Compressed, Compressor, Progress, Source, 
 class Awq(Compressor):
     """Activation-aware rounding: scales and clips so that the channels calibration text uses most lose least."""
 
+    code: ClassVar[int] = 2
     needs: ClassVar[frozenset[str]] = frozenset({"abs_mean", "gram"})
 
     bits: int = 4

@@ -48,6 +48,7 @@ UNSTABLE = 0.5
 class LapeAwq(Compressor):
     """AWQ that keeps chosen languages' own neurons in 16 or 8 bits, with controls that keep as many others."""
 
+    code: ClassVar[int] = 2
     needs: ClassVar[frozenset[str]] = frozenset({"abs_mean", "gram", "firing"})
 
     bits: int = 4
