@@ -1,6 +1,6 @@
 """The forward passes that a variant's cells need: one for each text and protocol, for every cell that reads it.
 
-`none` is read twice where fidelity is measured: once for all, keeping its hidden states, and once against those.
+`none` is read twice where fidelity is measured: once for all, keeping its hidden states, and half of it against those.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.facts import test_passages
-from harness.plan import PlannedVariant, is_second, readings
+from harness.plan import PlannedVariant, count_again, is_second, readings
 from harness.specs import SweepConfig, TaskSpec
 from harness.tasks import all_tasks
 from methods._lease import lease
@@ -70,14 +70,14 @@ def read_text(lm: LanguageModel, cells: Sequence[Cell], job: Job, progress: Prog
 
 
 def read_again(lm: LanguageModel, cells: Sequence[Cell], job: Job, progress: Progress) -> Reading:
-    """`none` against its own first reading, each passage alone: what rounding by itself gives."""
+    """The first half of the text against `none`'s own first reading, each passage alone: what rounding itself gives."""
     from harness.readings import read
 
     cell = cells[0]
     hidden = hidden_store(job.cache, reading_cell(job.original, cell).key)
     passages, protocol = passages_of(job.config, cell), protocol_of(cell)
     keep_reading(lm, passages, protocol, hidden, progress)
-    return read(lm, passages, protocol, hidden, None, progress, batch_tokens=1)
+    return read(lm, passages, protocol, hidden, None, progress, batch_tokens=1, count=count_again)
 
 
 def keep_reading(

@@ -14,7 +14,7 @@ from results.cell import Cell, Variant
 NO_LANGUAGE = "und"
 """BCP-47's 'undetermined': the language of a cell that reads no text, such as footprint's."""
 MOST_AGAIN = 100
-"""Items of a task that `none` answers twice, at most: one at a time takes twice as long as in batches."""
+"""Passages or items that `none` reads or answers twice, at most: one at a time takes twice as long as in batches."""
 
 TextKey = tuple[str, bool, str]
 
@@ -134,6 +134,11 @@ def readings(planned: PlannedVariant) -> list[list[Cell]]:
 def is_second(cell: Cell) -> bool:
     """Whether a cell compares `none` with itself."""
     return cell.reference is not None and cell.variant.method == "none"
+
+
+def count_again(count: int) -> int:
+    """How many of so many passages or items `none` reads or answers again, for the noise floor: the first half."""
+    return min(MOST_AGAIN, -(-count // 2))
 
 
 def make_plan(config: SweepConfig, facts: Facts, judged: Collection[str] = ()) -> Plan:
@@ -258,7 +263,7 @@ def _item_cells(
     `none` answers the first half of the items again, which gives the noise floor of all the others.
     """
     limit = _limit(config, spec)
-    half = MOST_AGAIN if limit is None else min(MOST_AGAIN, -(-limit // 2))
+    half = MOST_AGAIN if limit is None else count_again(limit)
     for items in facts.items[items_key(spec, language)]:
         params = {**spec.params, "tasks": items.family, "limit": None}
         cell = Cell(variant, task.name, task.version, language, items.fingerprint, params, limit)

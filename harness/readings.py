@@ -21,7 +21,7 @@ gives the same numbers.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -132,17 +132,20 @@ def read(
     keep: HiddenStore | None = None,
     progress: Progress = silent,
     batch_tokens: int | None = None,
+    count: Callable[[int], int] | None = None,
 ) -> Reading:
     """Read a text once.
 
     ``keep`` stores the hidden states (of `none`); ``reference`` gives those that KL divergence is measured against.
     Both may be the same store. ``batch_tokens`` are read at once, padding included (None: what suits the device; at
-    least one passage or window).
+    least one passage or window). ``count``: how many of so many passages or windows are read, the first ones.
 
     Raises DamagedHidden where the reference's are missing or damaged, UserError for a text that the protocol cannot
     read, ValueError for logits that are not finite, naming the passage.
     """
     found = units(lm, passages, protocol)
+    if count:
+        found = found[: count(len(found))]
     budget = batch_tokens or (CUDA_BATCH_TOKENS if lm.device.startswith("cuda") else BATCH_TOKENS)
     if keep:
         keep.begin(lm)

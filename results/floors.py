@@ -23,7 +23,8 @@ def find_floors(
     """(metric, language) -> floor. Metrics: ``log_ratio``, ``kld_share``; where sentences are kept ``extra_bits``,
     ``kld`` and, on the passages that a language shares with English, ``gap``.
 
-    The second reading has the quantities of a fidelity cell: ``nats``, and ``kl_nats`` against the first.
+    The second reading has the quantities of a fidelity cell: ``nats``, and ``kl_nats`` against the first. It may be of
+    some passages only.
     """
     found: list[Floor] = []
     for language, samples in again.items():
@@ -33,11 +34,11 @@ def find_floors(
         if not groups:
             continue
         pair = gaps.pair(language, samples, none[language], groups)
-        columns = pair.columns
+        columns, among = pair.columns, len(none[language])
         has_sentences = bool(columns[:, 3].all())
-        found.append(signed_floor("log_ratio", language, _per_token(columns), setting=setting))
+        found.append(signed_floor("log_ratio", language, _per_token(columns), setting=setting, among=among))
         if has_sentences:
-            found.append(signed_floor("extra_bits", language, _per_sentence(columns), setting=setting))
+            found.append(signed_floor("extra_bits", language, _per_sentence(columns), setting=setting, among=among))
         found += _divergences(language, [samples[group].quantities for group in groups], has_sentences, setting)
         if language != against and against in again and against in none and has_sentences:
             found += _gap(language, none, again, setting, against)
@@ -117,7 +118,9 @@ def _gap(
     def pair(code: str) -> Pair:
         return gaps.pair(code, again[code], none[code], groups)
 
-    return [signed_floor("gap", language, gaps.per_passage([pair(language)], [pair(against)]), setting=setting)]
+    among, _ = gaps.match({code: none[code] for code in (language, against)})
+    values = gaps.per_passage([pair(language)], [pair(against)])
+    return [signed_floor("gap", language, values, setting=setting, among=len(among))]
 
 
 def _divergences(

@@ -11,7 +11,7 @@ from harness import readings, variant
 from harness.executors import local
 from harness.facts import look
 from harness.passes import Job
-from harness.plan import make_plan
+from harness.plan import MOST_AGAIN, count_again, make_plan
 from harness.problems import UserError
 from harness.variant import NoReference, artifact_folder, reason, run_variant
 from methods.base import Compressed, MissingLibrary, UnsupportedModel, silent
@@ -64,12 +64,17 @@ def test_one_reading_serves_perplexity_and_fidelity(jobs, reads):
 
 
 def test_none_is_compared_with_itself_read_in_other_batches(jobs):
-    none, _ = jobs()
+    none, _ = jobs(limit=3)
     found = outcomes(none)
     floor = found["fidelity", "ko"].record.estimates["kld_mean"].value
     assert abs(floor) < 1e-6
     first, second = (found[task, "ko"].samples for task in ("perplexity", "fidelity"))
-    assert [sample.id for sample in first] == [sample.id for sample in second]
+    assert [sample.id for sample in second] == [sample.id for sample in first][:2]
+
+
+@pytest.mark.parametrize(("count", "again"), [(1, 1), (5, 3), (16, 8), (1000, MOST_AGAIN)])
+def test_the_first_half_is_read_again(count, again):
+    assert count_again(count) == again
 
 
 def test_hidden_states_are_kept_only_where_something_is_compared_with_them(jobs, reads, tiny_sweep):

@@ -179,6 +179,22 @@ def test_floors_of_a_setting() -> None:
     assert {metric for metric, _ in find_floors(plain, again)} == {"log_ratio", "kld_share"}
 
 
+def test_a_floor_from_half_of_the_passages_is_that_of_a_mean_over_all() -> None:
+    """Where rounding moves each passage as much as the next, half of them tell the band that all have."""
+    off = {"en": np.resize([1.0, -1.0], N), "ko": np.resize([2.0, -2.0], N)}
+    none = {code: samples(code, np.full(N, 300.0)) for code in off}
+    again = {code: samples(code, 300.0 + off[code]) for code in off}
+    half = {code: dict(list(again[code].items())[: N // 2]) for code in off}
+    found, whole = find_floors(none, half), find_floors(none, again)
+    alone = find_floors({code: {g: none[code][g] for g in half[code]} for code in off}, half)
+    for metric in ("log_ratio", "extra_bits", "gap"):
+        band = found[metric, "ko"].band
+        assert band == pytest.approx(alone[metric, "ko"].band / 2**0.5), (
+            "shrunk to the number that metrics are means of"
+        )
+        assert band == pytest.approx(whole[metric, "ko"].band, rel=0.2)
+
+
 def test_a_change_inside_the_floor_is_not_established_though_its_p_is_small(tmp_path: Path) -> None:
     claims = a_run(tmp_path, {RTN: {"en": 0.5, "ko": 30.0}}, noise=3.0)
     en, ko = claims.changes
