@@ -7,7 +7,7 @@ The server is another process and does nothing but wait. What it and the machine
 the same bytes sent, the reply not looked at, by 48 at a time (ideal 960) and by 16. Memory: 20,000 duels (--quick:
 2,000) in ten cells, from stored answers to estimates; a row tells the process's memory after each fifth. The same
 again from the file, asking nobody. Client seconds are processor time of this process: on a machine whose cores are
-busy, wall time says little.
+busy, wall time says little. Time that a virtual machine was ready to compute and its host let it wait is told (Linux).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
+import math
 import os
 import subprocess
 import sys
@@ -85,15 +86,25 @@ def throughput(count: int, path: Path) -> None:
         list(judge_all(judge, duels(4 * CONCURRENCY, "warm"), 2 * CONCURRENCY))  # connections and imports
         request = request_content(judge.request(next(duels(2, "bare"))).body)
         tell_bare(url, request)
-        began, worked = time.perf_counter(), time.process_time()
+        began, worked, stolen = time.perf_counter(), time.process_time(), stolen_seconds()
         judged = sum(1 for _ in judge_all(judge, duels(count, "timed"), 2 * CONCURRENCY))
         wall, work = time.perf_counter() - began, time.process_time() - worked
+        stolen = (stolen_seconds() - stolen) / wall / (os.cpu_count() or 1)
     ideal = CONCURRENCY / DELAY
     print(
         f"{judged} verdicts in {wall:.1f} s: {judged / wall:.0f} a second, {judged / wall / ideal:.0%} of {ideal:.0f}; "
-        f"{1e3 * work / judged:.2f} ms of the client's processor each; load {os.getloadavg()[0]:.1f}",
+        f"{1e3 * work / judged:.2f} ms of the client's processor each; {stolen:.0%} of the processors kept by the host",
         flush=True,
     )
+
+
+def stolen_seconds() -> float:
+    """Seconds that this machine's processors, together, waited for the host since it started; NaN if nobody counts."""
+    try:
+        of_all = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()
+    except FileNotFoundError:
+        return math.nan
+    return int(of_all[8]) / os.sysconf("SC_CLK_TCK")
 
 
 def tell_bare(url: str, request: bytes) -> None:

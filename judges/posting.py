@@ -1,6 +1,7 @@
 """Posting many requests at once: openai's asynchronous client on aiohttp, called from ordinary threads.
 
 One thread runs the event loop for all, and sends the next request as soon as a reply is there, whoever waits for it.
+Requests in flight are counted by connections: some are made ready, and replies are read, while others are on the wire.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,18 +24,19 @@ class Poster:
     def __init__(self, base_url: str, key: str, timeout_seconds: float, concurrency: int | None = None) -> None:
         """``concurrency``: requests in flight, however many threads ask; None: as many as threads."""
         import openai
+        from httpx2 import Limits
 
-        # Taken within the loop: a thread that must first wake up to give its place on would leave it idle for long.
-        self._slots = asyncio.Semaphore(concurrency) if concurrency else nullcontext()
+        limits = Limits(max_connections=concurrency or 0)  # 0 is no limit to aiohttp, and None is a hundred
+        timeout = openai.Timeout(timeout_seconds, pool=None)  # waiting for one's turn takes as long as it takes
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=_run, args=(self._loop,), name="endpoint", daemon=True)
         self._thread.start()
         self._api = openai.AsyncOpenAI(
             api_key=key,
             base_url=base_url,
-            timeout=timeout_seconds,
+            timeout=timeout,
             max_retries=0,
-            http_client=openai.DefaultAioHttpClient(timeout=timeout_seconds),
+            http_client=openai.DefaultAioHttpClient(timeout=timeout, limits=limits),
         )
         weakref.finalize(self, _end, self._loop, self._thread, self._api)
 
@@ -43,8 +44,7 @@ class Poster:
         """The reply's body. Raises as the ``openai`` client does."""
 
         async def send() -> bytes:
-            async with self._slots:
-                return await self._api.post(path, content=content, cast_to=bytes)
+            return await self._api.post(path, content=content, cast_to=bytes)
 
         sent = asyncio.run_coroutine_threadsafe(send(), self._loop)
         try:

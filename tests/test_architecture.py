@@ -25,6 +25,7 @@ OURS = {
 ONLY_IN = {
     "torch": ("methods/", "harness/"),
     "openai": ("judges/endpoint.py", "judges/posting.py"),
+    "httpx2": ("judges/posting.py",),
     "orjson": ("results/lines.py",),
     "py3langid": ("judges/language.py",),
     "lm_eval": ("harness/lmeval.py", "harness/lmtasks.py"),

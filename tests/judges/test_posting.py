@@ -41,6 +41,24 @@ def test_replies_reach_the_threads_that_asked() -> None:
     assert [f"<질문 {i}>" in reply.decode() for i, reply in enumerate(replies)] == [True] * 64
 
 
+def test_who_waits_for_a_turn_is_not_timed_out() -> None:
+    with FaultServer(delay=0.3) as server:
+        poster = Poster(server.url, "k", 0.8, concurrency=1)
+        with ThreadPoolExecutor(5) as pool:
+            replies = list(pool.map(lambda i: poster.post("/chat/completions", content(server, i)), range(5)))
+    assert len(replies) == 5
+
+
+def test_without_a_limit_all_who_ask_are_served_at_once() -> None:
+    together = threading.Barrier(120)  # aiohttp's own limit is 100 connections
+    with FaultServer(message=lambda user: str(together.wait(20))) as server:
+        poster = Poster(server.url, "k", 20.0)
+        with ThreadPoolExecutor(120) as pool:
+            assert (
+                len(list(pool.map(lambda i: poster.post("/chat/completions", content(server, i)), range(120)))) == 120
+            )
+
+
 def test_the_loop_ends_with_its_poster() -> None:
     with FaultServer() as server:
         poster = Poster(server.url, "k", 5.0)
