@@ -74,11 +74,9 @@ def quantize(
 def dequantize(affine: Affine, group: int | None) -> Tensor:
     """float32 ``(out, in)``: ``(code - zero) * scale``."""
     codes, scale, zero = affine
-    values = torch.empty(codes.shape, device=codes.device)
-    for rows in pieces(codes):
-        piece = _grouped(codes[rows], group).sub_(zero[rows].float().unsqueeze(-1))
-        torch.mul(piece, scale[rows].float().unsqueeze(-1), out=values[rows].view_as(piece))
-    return values
+    values = _grouped(codes, group)  # float32, a copy
+    values.sub_(zero.float().unsqueeze(-1)).mul_(scale.float().unsqueeze(-1))
+    return values.view(codes.shape)
 
 
 def fake(
