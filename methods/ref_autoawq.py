@@ -1,6 +1,7 @@
-"""AutoAWQ's own AWQ, in a process of its own.
+"""AutoAWQ's own AWQ, in a process of its own, patched to search on a CPU.
 
-Source: casper-hansen/AutoAWQ 0.2.9, the last release of a retired project.
+Source: casper-hansen/AutoAWQ 0.2.9, the last release of a retired project. Before it tries scales it puts a module's
+weights aside with ``.cpu()``, which on a CPU is no copy: each scale that it tries would stay multiplied into them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AutoAwq(Reference):
-    """Runs AutoAWQ on the sweep's calibration tokens; reads its checkpoint back."""
+    """Runs AutoAWQ on the sweep's calibration tokens, patched where there is no GPU; reads its checkpoint back."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
     by_row: ClassVar[bool] = False
@@ -43,6 +44,9 @@ class AutoAwq(Reference):
         left = sorted({name.partition("layers.")[2].partition(".")[2] for name in job.ignore})  # names within a block
         config: dict[str, Any] = {"modules_to_not_convert": left or None}
         config |= {"zero_point": True, "q_group_size": self.group, "w_bit": 4, "version": "GEMM"}
+        if job.device == "cpu":
+            put_aside_copies()
+            job.note("patched for CPU", "the weights that it puts aside while it tries scales are copied")
         with job:
             model.quantize(
                 AutoTokenizer.from_pretrained(job.model),
@@ -54,8 +58,20 @@ class AutoAwq(Reference):
             )
         model.save_quantized(str(job.checkpoint), safetensors=True)
         job.note("dtype", "its search computes in float16")
-        if job.device == "cpu":
-            job.note(
-                "on a CPU",
-                "its copy of the weights is no copy there, so that later scales are tried on weights already rounded",
-            )
+
+
+def put_aside_copies() -> None:
+    """Make AutoAWQ's search start every scale from the original weights, on a CPU too."""
+    from awq.quantize.quantizer import AwqQuantizer
+
+    search = AwqQuantizer._compute_best_scale
+
+    def with_copies(self: Any, x: Any, w_mean: Any, x_mean: Any, module2inspect: Any, *others: Any) -> Any:
+        plain = module2inspect.state_dict
+        module2inspect.state_dict = lambda: {name: tensor.clone() for name, tensor in plain().items()}
+        try:
+            return search(self, x, w_mean, x_mean, module2inspect, *others)
+        finally:
+            del module2inspect.state_dict
+
+    AwqQuantizer._compute_best_scale = with_copies

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import methods
 from methods import _libraries, artifact
@@ -66,3 +67,25 @@ def test_weights_are_near_the_original_s(
     off = (model(ids).logits - original(ids).logits).norm() / original(ids).logits.norm()
     assert 0 < off < (4 * most if not plain else 1.4)  # two unrelated outputs are the square root of 2 apart
     assert "its own work" in made.notes["library took"]
+
+
+def test_autoawq_tries_every_scale_on_the_original_weights(tiny_source: Any, tmp_path: Path) -> None:
+    """Unpatched, on a CPU, all scales that it tried stay multiplied into the weights."""
+    try:
+        _libraries.find("ref_autoawq")
+    except MissingLibrary as missing:
+        pytest.skip(str(missing))
+    source = tiny_source("llama", tmp_path / "m", grouped=False)
+    weights = load_file(source.folder / "model.safetensors")
+    for name, gain in weights.items():
+        if name.endswith("layernorm.weight"):  # inputs of many sizes, so that scales are far from 1
+            gain.copy_(torch.logspace(-1, 1, len(gain)))
+    save_file(weights, source.folder / "model.safetensors", {"format": "pt"})
+    tokens = torch.randint(4, 96, (8, 64), generator=torch.Generator().manual_seed(0))
+    calibration = Calibration(tokens, ("en",) * 8, {"en": 1.0}, "fingerprint")
+    expected = source.model()(tokens).logits
+    off = {}
+    for method in ("ref_autoawq", "rtn"):
+        made = methods.load(method)(granularity="group:64").compress(source, calibration, tmp_path / method)
+        off[method] = (artifact.load(made.folder)(tokens).logits - expected).norm() / expected.norm()
+    assert off["ref_autoawq"] < off["rtn"]
