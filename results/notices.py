@@ -115,11 +115,12 @@ def noise_floor(floors: Sequence[Floor], setting: str = "", unit: str = "sentenc
     listed = codes([f"{it.language} ±{small(it.band)}" for it in sorted(floors, key=lambda it: -it.band)])
     where = f" ({setting})" if setting else ""
     how_en, how_ko = READ_AGAIN[floors[0].kind]
+    count = min(it.mean.clusters or 0 for it in floors)
     return Sentence(
-        f"Noise floor{where}, extra bits per {en} between `none` and itself read again {how_en}: {listed}. Nothing "
-        "inside it is called established.",
-        f"측정 잡음 수준{where}, `none`과 {how_ko} 다시 읽은 자신 사이의 {ko}당 추가 비트: {listed}. 이보다 작은 값은 "
-        "확인되었다고 하지 않습니다.",
+        f"Noise floor{where}, extra bits per {en} between `none` and itself read again {how_en}, known from {count} "
+        f"passages: {listed}. Nothing inside it is called established.",
+        f"측정 잡음 수준{where}, `none`과 {how_ko} 다시 읽은 자신 사이의 {ko}당 추가 비트({count}개 지문으로 추정): "
+        f"{listed}. 이보다 작은 값은 확인되었다고 하지 않습니다.",
     )
 
 
@@ -140,9 +141,9 @@ def not_centred(floor: Floor) -> Sentence:
     how_en, how_ko = READ_AGAIN[floor.kind]
     return Sentence(
         f"{language_en(floor.language)}: `none` read again {how_en} differs from itself in one direction "
-        f"({floor.metric} {small(floor.mean.value)}, its interval excludes 0): something other than chance is at work.",
+        f"({floor.metric} {small(floor.mean.value)}; its interval excludes 0, as one in twenty does by chance).",
         f"{language_ko(floor.language)}: `none`을 {how_ko} 다시 읽은 값이 한쪽으로 치우칩니다({floor.metric} "
-        f"{small(floor.mean.value)}, 구간이 0을 포함하지 않음). 우연이 아닌 원인이 있습니다.",
+        f"{small(floor.mean.value)}, 구간이 0을 포함하지 않음. 스무 번에 한 번은 우연히도 그렇습니다).",
     )
 
 

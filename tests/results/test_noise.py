@@ -211,7 +211,8 @@ def test_a_change_inside_the_floor_is_not_established_though_its_p_is_small(tmp_
     assert en.kld_floor is not None
     assert en.kld_floor.metric == "kld"
     (note,) = [note for note in claims.notes if note.sentence_en.startswith("Noise floor, extra bits per sentence")]
-    assert "read again in other batches: " in note.sentence_en
+    assert "read again in other batches, known from 16 passages: " in note.sentence_en
+    assert "(16개 지문으로 추정): " in note.sentence_ko
     assert {floor.language for floor in claims.floors} == {"en", "ko"}
 
 
@@ -241,7 +242,9 @@ def test_readings_that_differ_one_way_are_told(tmp_path: Path) -> None:
     claims = a_run(tmp_path, {RTN: {"en": 20.0}}, noise=1.0, shift=5.0)
     (said,) = [note for note in claims.notes if "differs from itself in one direction" in note.sentence_en]
     assert said.sentence_en.startswith("English: `none` read again in other batches differs")
+    assert said.sentence_en.endswith("; its interval excludes 0, as one in twenty does by chance).")
     assert "한쪽으로 치우칩니다" in said.sentence_ko
+    assert said.sentence_ko.endswith("구간이 0을 포함하지 않음. 스무 번에 한 번은 우연히도 그렇습니다).")
 
 
 def test_documents_whose_sentences_nobody_counted_are_called_documents(tmp_path: Path) -> None:
